@@ -1,0 +1,1 @@
+"""Layer 3, compile side: script text to syntax tree."""

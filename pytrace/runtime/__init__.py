@@ -1,0 +1,1 @@
+"""Layer 5, run side: loader, session loop, decoding, map reading, symbolisation."""

@@ -1,0 +1,1 @@
+"""Tracing tools written in the language, each run by a test."""
