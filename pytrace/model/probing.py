@@ -1,0 +1,96 @@
+"""What a provider says about attach points to the compiler: targets, contexts, prog shapes."""
+
+from __future__ import annotations
+
+from pytrace.base.frozen import Frozen, FrozenValue
+from pytrace.base.source import Span
+from pytrace.base.types import StructDef, Type
+
+
+class Target(FrozenValue):
+    """One attach point as its provider understands it, after ``Provider.parse``.
+
+    ``provider`` is the provider's name; ``name`` is what ``probe`` gives (language 7.3);
+    ``args`` the provider's own data; ``wildcard`` asks for ``Provider.expand``.
+    """
+
+    provider: str
+    name: str
+    args: tuple[object, ...]
+    wildcard: bool = False
+
+
+class CtxValue(FrozenValue):
+    """A value that a prog loads from its context with one fixed-size load.
+
+    ``offset`` and ``size`` are bytes within the context; ``type`` is what the script sees;
+    ``signed`` tells how the loaded bytes widen.
+    """
+
+    type: Type
+    offset: int
+    size: int
+    signed: bool = False
+
+
+class ProbeContext(Frozen):
+    """Which builtins exist in a probe, with their types and where to load them.
+
+    ``space`` is the address space of pointers in this probe (language 3.6), "none" where none is
+    known. ``args`` describes the fields of ``args``: each is read from the context at its own
+    offset when ``args_in_context``. ``values`` maps ``arg0``, ``retval`` ... to context loads.
+    ``ctx`` is the type of the ``ctx`` builtin, None if it may not be used. ``per_target`` tells
+    that two targets may differ in layout, so that a body that looks at ``args`` is compiled for
+    each. ``registers`` maps names for ``reg()`` to context loads.
+    """
+
+    space: str
+    args: StructDef | None = None
+    values: tuple[tuple[str, CtxValue], ...] = ()
+    retval: CtxValue | None = None
+    ctx: Type | None = None
+    registers: tuple[tuple[str, CtxValue], ...] = ()
+    func: str = ""  # "kernel" or "user": which symbols ``func`` names; empty: no ``func``
+    probetype: str = ""
+    user_stack: bool = True
+    per_target: bool = False
+
+    def value(self, name: str) -> CtxValue | None:
+        return next((v for n, v in self.values if n == name), None)
+
+
+class ProgShape(FrozenValue):
+    """How the prog of a probe must be loaded; ``prog_type`` and the rest as in ``ProgSpec``.
+
+    ``multi``: one prog serves all targets. ``filter_pid``: ``-p`` is compiled in (language 7.6).
+    """
+
+    prog_type: str
+    expected_attach_type: str = ""
+    attach_btf: str = ""
+    multi: bool = True
+    filter_pid: bool = False
+    flags: int = 0
+
+
+class ParseProblem(FrozenValue):
+    """Why an attach point is wrong: a diagnostic without its severity."""
+
+    code: str
+    message: str
+    hints: tuple[str, ...] = ()
+
+
+class AttachText(Frozen):
+    """An attach point's text, parameters already substituted: what ``Provider.parse`` reads.
+
+    The same fields as ``ast.AttachPoint``, which providers must not know.
+    """
+
+    provider: str
+    parts: tuple[str, ...]
+    quoted: tuple[bool, ...]
+    text: str
+    label: str
+    location: str
+    span: Span

@@ -1,0 +1,157 @@
+"""Values as output formats see them: plain Python values and a few small classes.
+
+===================== =====================================================
+integer               int
+bool                  bool
+string                str, bytes that are not UTF-8 as surrogates (surrogateescape); already cut
+                      at its zero, the truncation trailer already appended
+pointer, enum         Pointer, EnumValue
+array                 list
+tuple                 tuple
+record, struct        StructValue
+buffer                Buffer
+stack                 StackTrace
+ksym, usym, inet ...  Text (a str to formats; kept apart because JSON and keys treat it as text)
+stats, avg            Stats, Average
+hist, lhist           Histogram
+tseries               TimeSeries
+none                  None
+===================== =====================================================
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Union
+
+
+class Pointer(int):
+    """An address."""
+
+    __slots__ = ()
+
+
+class EnumValue(int):
+    """An integer with the name that its enum gives it, None if it has none."""
+
+    name: str | None
+
+    def __new__(cls, value: int, name: str | None) -> EnumValue:
+        self = super().__new__(cls, value)
+        self.name = name
+        return self
+
+
+class Text(str):
+    """Text made from something else than a string (a symbol, an address, a time)."""
+
+    __slots__ = ()
+
+
+class Buffer(bytes):
+    """Bytes of ``buf()``."""
+
+    __slots__ = ()
+
+
+class StructValue:
+    """A struct, union or record: names and values in order."""
+
+    __slots__ = ("names", "values")
+
+    def __init__(self, names: tuple[str, ...], values: tuple[Value, ...]) -> None:
+        self.names = names
+        self.values = values
+
+
+class StackTrace:
+    """Symbolised frames, innermost first, one text line each, without newlines or indent.
+
+    ``lines`` are final text (mode and symbols already applied), indent included.
+    """
+
+    __slots__ = ("lines",)
+
+    def __init__(self, lines: tuple[str, ...]) -> None:
+        self.lines = lines
+
+
+class Stats:
+    """count, average (truncated toward zero) and total of a ``stats()`` element."""
+
+    __slots__ = ("average", "count", "total")
+
+    def __init__(self, count: int, total: int) -> None:
+        self.count = count
+        self.total = total
+        self.average = divide(total, count) if count else 0
+
+
+class Average(int):
+    """The value of an ``avg()`` element."""
+
+    __slots__ = ()
+
+
+class Histogram:
+    """Counts of a ``hist`` (``kind`` "hist", ``params`` (bits,)) or ``lhist`` (min, max, step).
+
+    ``counts[i]`` belongs to bucket i of language section 10.
+    """
+
+    __slots__ = ("counts", "kind", "params")
+
+    def __init__(self, kind: str, params: tuple[int, ...], counts: tuple[int, ...]) -> None:
+        self.kind = kind
+        self.params = params
+        self.counts = counts
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts)
+
+
+class TimeSeries:
+    """Value of each interval by epoch number (interval start / interval), None where empty.
+
+    ``interval_ns`` is the interval's length, ``first`` the epoch of ``values[0]``.
+    """
+
+    __slots__ = ("first", "interval_ns", "values")
+
+    def __init__(self, interval_ns: int, first: int, values: tuple[int | None, ...]) -> None:
+        self.interval_ns = interval_ns
+        self.first = first
+        self.values = values
+
+
+class MapContents:
+    """A map as read: entries already in the contract's order.
+
+    ``name`` has its ``@``; ``type`` is the aggregate's kind (``count``, ``hist``...) or
+    ``value``; ``scalar`` entries have the key None.
+    """
+
+    __slots__ = ("entries", "name", "scalar", "type")
+
+    def __init__(
+        self, name: str, type: str, scalar: bool, entries: tuple[tuple[Value, Value], ...]
+    ) -> None:
+        self.name = name
+        self.type = type
+        self.scalar = scalar
+        self.entries = entries
+
+
+if TYPE_CHECKING:
+    Value = Union[
+        None, int, bool, str, bytes, list["Value"], tuple["Value", ...], StructValue, StackTrace,
+        Stats, Histogram, TimeSeries,
+    ]  # fmt: skip
+
+
+def divide(a: int, b: int) -> int:
+    """Integer division that truncates toward zero, as C's."""
+    quotient = abs(a) // abs(b)
+    return quotient if (a < 0) == (b < 0) else -quotient
