@@ -1,0 +1,51 @@
+"""Run by bin/pytrace as `python -I -S pytrace/cli/start.py`; imported by nobody.
+
+The interpreter starts without the site module, so sys.path holds the standard library alone. This
+file adds the directory that holds the package, after the standard library, and a last resort for
+imports: the first top-level module that is found nowhere loads the site module and with it
+site-packages. A cached script never gets there.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+
+class SiteOnDemand:
+    """The last finder of sys.meta_path: leaves it for the site module at its first question."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Extend sys.path by what `python` without -S has, then ask the other finders again."""
+        if path is not None:  # A submodule: its package was found, so sys.path would not help.
+            return None
+        sys.meta_path.remove(self)
+        import site
+
+        site.main()
+        for finder in sys.meta_path:
+            spec = finder.find_spec(name, path, target)
+            if spec is not None:
+                return spec
+        return None
+
+
+def start() -> int:
+    """Make the package importable, then run the command line; returns the exit status."""
+    sys.path.append(__file__.rsplit("/", 3)[0])
+    sys.meta_path.append(SiteOnDemand())
+    sys.argv[0] = "pytrace"
+    from pytrace.cli.main import main
+
+    return main()
+
+
+if __name__ == "__main__":
+    sys.exit(start())
