@@ -37,7 +37,6 @@ class RingBuffer:
     def __init__(self, map_fd: int, size: int) -> None:
         self.size = size
         self._fd = map_fd
-        self._mask = size - 1
         self._consumer_map = mmap.mmap(map_fd, PAGE_SIZE)
         try:
             self._data_map = mmap.mmap(
@@ -52,8 +51,8 @@ class RingBuffer:
         self._data = whole[PAGE_SIZE:]
         self._lengths = self._data.cast("I")
         self._fence = _make_fence()
-        self._load_fence = self._fence if is_weakly_ordered() else _no_fence
-        self._batch_bytes = max(size // 8, 4096)
+        self._fence_loads = is_weakly_ordered()
+        self._batch_bytes = size // 8
 
     def fileno(self) -> int:
         return self._fd
@@ -80,67 +79,66 @@ class RingBuffer:
         drops the iterator). Space goes back to the kernel in batches. ``limit_position`` is a
         producer position seen before: records that begin at or after it stay.
         """
-        data_map, lengths, mask = self._data, self._lengths, self._mask
-        consumer = position = self._consumer[0]
-        limit = self._producer[0] if limit_position is None else limit_position
-        self._load_fence()
+        data, lengths = self._data, self._lengths
+        base, offset, end = self._window(limit_position)
+        done, flush_at = offset, offset + self._batch_bytes
         try:
-            while position < limit:
-                offset = position & mask
+            while offset < end:
                 length = lengths[offset >> 2]
-                if length & BPF_RINGBUF_BUSY_BIT:
-                    return
-                self._load_fence()
-                here, start = position, offset + BPF_RINGBUF_HDR_SZ
-                size = length & _LENGTH_MASK
-                position += (size + 15) & -8
-                if length & BPF_RINGBUF_DISCARD_BIT:
+                start = offset + BPF_RINGBUF_HDR_SZ
+                if length >= BPF_RINGBUF_DISCARD_BIT:
+                    if length & BPF_RINGBUF_BUSY_BIT:
+                        return
+                    offset += ((length & _LENGTH_MASK) + 15) & -8
                     continue
-                yield here, bytes(data_map[start : start + size])
-                if position - consumer >= self._batch_bytes:
-                    self._advance(position)
-                    consumer = position
+                if self._fence_loads:
+                    self._fence()
+                here = base + offset
+                offset += (length + 15) & -8
+                yield here, bytes(data[start : start + length])
+                if offset >= flush_at:
+                    self._advance(base + offset)
+                    done, flush_at = offset, offset + self._batch_bytes
         finally:
-            if position != consumer:
-                self._advance(position)
+            if offset != done:
+                self._advance(base + offset)
 
     def drain(
         self,
-        handle: Callable[[memoryview, int, int, int], object],
+        handle: Callable[[memoryview, int, int], object],
         limit_position: int | None = None,
     ) -> int:
-        """Call ``handle(data, offset, length, position)`` for each finished record; their number.
+        """Call ``handle(data, offset, length)`` for each finished record; their number.
 
         ``data[offset : offset + length]`` is the record, in place, valid during the call only;
         ``struct.Struct.unpack_from(data, offset)`` reads it without a copy. A true result stops
         after this record. Otherwise as ``read``.
         """
-        data, lengths, mask = self._data, self._lengths, self._mask
-        batch_bytes, load_fence = self._batch_bytes, self._load_fence
-        consumer = position = self._consumer[0]
-        limit = self._producer[0] if limit_position is None else limit_position
-        count, stop = 0, None
-        load_fence()
+        data, lengths, fence_loads = self._data, self._lengths, self._fence_loads
+        batch_bytes = self._batch_bytes
+        base, offset, end = self._window(limit_position)
+        done, flush_at, count = offset, offset + batch_bytes, 0
         try:
-            while position < limit and not stop:
-                offset = position & mask
+            while offset < end:
                 length = lengths[offset >> 2]
-                if length & BPF_RINGBUF_BUSY_BIT:
-                    break
-                load_fence()
-                here = position
-                size = length & _LENGTH_MASK
-                position += (size + 15) & -8
-                if length & BPF_RINGBUF_DISCARD_BIT:
+                start = offset + BPF_RINGBUF_HDR_SZ
+                if length >= BPF_RINGBUF_DISCARD_BIT:
+                    if length & BPF_RINGBUF_BUSY_BIT:
+                        break
+                    offset += ((length & _LENGTH_MASK) + 15) & -8
                     continue
+                if fence_loads:
+                    self._fence()
+                offset += (length + 15) & -8
                 count += 1
-                stop = handle(data, offset + BPF_RINGBUF_HDR_SZ, size, here)
-                if position - consumer >= batch_bytes:
-                    self._advance(position)
-                    consumer = position
+                if handle(data, start, length):
+                    break
+                if offset >= flush_at:
+                    self._advance(base + offset)
+                    done, flush_at = offset, offset + batch_bytes
         finally:
-            if position != consumer:
-                self._advance(position)
+            if offset != done:
+                self._advance(base + offset)
         return count
 
     def skip_to(self, position: int) -> None:
@@ -154,11 +152,27 @@ class RingBuffer:
         self._consumer_map.close()
         self._data_map.close()
 
+    def _window(self, limit_position: int | None) -> tuple[int, int, int]:
+        """What to read: the position of data offset 0, the first offset and the last plus one.
+
+        The data is mapped twice, so that offsets need not wrap within one pass, and they are small
+        numbers, which Python adds and compares faster than positions.
+        """
+        position = self._consumer[0]
+        limit = self._producer[0]
+        if limit_position is not None and limit_position < limit:
+            limit = limit_position
+        if self._fence_loads:
+            self._fence()
+        offset = position & (self.size - 1)
+        return position - offset, offset, offset + limit - position
+
     def _advance(self, position: int) -> None:
         # The data was read before the space is given back, and the position is visible before the
         # producer's is looked at again: a commit that still saw the old position wakes nobody
         # (kernel/bpf/ringbuf.c, bpf_ringbuf_commit), so its record must be seen by the next read.
-        self._load_fence()
+        if self._fence_loads:
+            self._fence()
         self._consumer[0] = position
         self._fence()
 
@@ -174,7 +188,11 @@ def mmap_array(map_fd: int, size: int) -> memoryview:
 
 
 def _make_fence() -> Callable[[], object]:
-    """A full memory barrier that Python code can call: an atomic operation of a lock."""
+    """A full memory barrier that Python code can call: atomic operations of a lock.
+
+    One acquire and release lets accesses of both sides into the middle, where they may pass each
+    other on ARM; the release followed by a second acquire of the same lock does not.
+    """
     import _thread
 
     lock = _thread.allocate_lock()
@@ -183,9 +201,7 @@ def _make_fence() -> Callable[[], object]:
     def fence() -> None:
         acquire()
         release()
+        acquire()
+        release()
 
     return fence
-
-
-def _no_fence() -> None:
-    """Machines whose loads stay in order need nothing between a length and its data."""
