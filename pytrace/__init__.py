@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 # Public name -> the module that defines it.
 _LAZY: Final[Mapping[str, str]] = {}
 
-__all__ = ["__version__", *_LAZY]
+__all__ = ["__version__"]
 
 
 def __getattr__(name: str) -> object:
@@ -30,4 +30,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return [*globals(), *_LAZY]

@@ -86,10 +86,11 @@ def no_btf() -> str | None:
 
 
 def no_conformance_cases() -> str | None:
-    cases = os.environ.get("PYTRACE_CONFORMANCE")
-    if not cases:
-        return "PYTRACE_CONFORMANCE does not name a file of cases"
-    return None if os.path.isfile(cases) else f"PYTRACE_CONFORMANCE={cases} is no file"
+    directory = os.environ.get("PYTRACE_CONFORMANCE")
+    if not directory:
+        return "PYTRACE_CONFORMANCE does not name a directory of cases"
+    there = os.path.isfile(os.path.join(directory, "cases.json"))
+    return None if there else f"PYTRACE_CONFORMANCE={directory} holds no cases.json"
 
 
 DEPS = "make test-deps"
@@ -108,7 +109,7 @@ FEATURES = {
     "root": Feature("rights", "sudo make test", no_rights),
     "tracefs": Feature("rights", "mount -t tracefs nodev /sys/kernel/tracing", no_tracefs),
     "btf": Feature("kernel", KERNEL, no_btf),
-    "conformance-cases": Feature("data", "PYTRACE_CONFORMANCE=FILE", no_conformance_cases),
+    "conformance-cases": Feature("data", "PYTRACE_CONFORMANCE=DIRECTORY", no_conformance_cases),
     # Found by trying, in the tests that need them.
     "kprobe": Feature("kernel", KERNEL),
     "kretprobe": Feature("kernel", KERNEL),
