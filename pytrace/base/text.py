@@ -5,6 +5,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Final
 
 
 def edit_distance(a: str, b: str, limit: int) -> int:
@@ -65,3 +66,61 @@ def matches(pattern: str, name: str) -> bool:
             return False
         at = found + len(piece)
     return name.endswith(last) and at <= len(name) - len(last)
+
+
+_DURATIONS: Final = {
+    "ns": 1,
+    "us": 1_000,
+    "ms": 1_000_000,
+    "s": 1_000_000_000,
+    "m": 60_000_000_000,
+    "h": 3_600_000_000_000,
+    "d": 86_400_000_000_000,
+}
+_UNSIGNED_MAX: Final = {"u": 2**32 - 1, "ul": 2**64 - 1, "ull": 2**64 - 1}
+_SIGNED_MAX: Final = {"l": 2**63 - 1, "ll": 2**63 - 1}
+
+
+def parse_integer(text: str) -> int | None:
+    """The value of an integer literal in any form of language 1.3, without a sign.
+
+    Durations count as nanoseconds. None if ``text`` is no such literal or exceeds its bound.
+    """
+    if not text.isascii() or not text[:1].isdigit() or text.endswith("_"):
+        return None
+    if text[:2] in ("0x", "0X"):
+        return _bounded(text[2:].replace("_", ""), "0123456789abcdefABCDEF", 16, 2**64 - 1)
+    digits = text.rstrip("abcdefghijklmnopqrstuvwxyz")
+    suffix = text[len(digits) :]
+    if suffix in _DURATIONS:
+        value = _whole(digits)
+        scaled = None if value is None else value * _DURATIONS[suffix]
+        return scaled if scaled is None or scaled < 2**64 else None
+    limit = _UNSIGNED_MAX.get(suffix) or _SIGNED_MAX.get(suffix)
+    if suffix and limit is None:
+        return None
+    value = _whole(digits)
+    return value if value is None or value <= (limit or 2**64 - 1) else None
+
+
+def _whole(text: str) -> int | None:
+    """A decimal, octal or exponent literal without suffix."""
+    coefficient, mark, exponent = text.partition("e")
+    if mark:
+        if len(coefficient) != 1 or coefficient == "0" or exponent[:1] in ("", "0", "_"):
+            return None
+        power = _bounded(exponent.replace("_", ""), "0123456789", 10, 19)
+        return None if power is None else int(coefficient) * 10**power
+    digits = text.replace("_", "")
+    if len(digits) > 1 and digits[0] == "0":
+        return _bounded(digits, "01234567", 8, 2**64 - 1)
+    return _bounded(digits, "0123456789", 10, 2**64 - 1)
+
+
+def _bounded(digits: str, alphabet: str, base: int, limit: int) -> int | None:
+    # 64 bits have at most 22 octal digits; int() itself refuses thousands of decimal ones.
+    significant = digits.lstrip("0")
+    if not digits or digits.strip(alphabet) or len(significant) > 22:
+        return None
+    value = int(significant or "0", base)
+    return value if value <= limit else None
