@@ -48,9 +48,16 @@ _NO_PERF_LINK = (-errno.EINVAL, -errno.EBADF, -errno.EOPNOTSUPP)
 
 
 class Link(Descriptor):
-    """A bpf link. While its descriptor (or a pin, or a copy) is open the prog stays attached."""
+    """A bpf link. While its descriptor (or a pin, or a copy) is open the prog stays attached.
 
-    __slots__ = ()
+    ``slow_close`` tells whether the last close waits for the kernel (see ``closing``).
+    """
+
+    __slots__ = ("slow_close",)
+
+    def __init__(self, sys: Syscalls, fd: int, name: str, *, slow_close: bool) -> None:
+        super().__init__(sys, fd, name)
+        self.slow_close = slow_close
 
     def detach(self) -> None:
         """Disconnect now, whoever else has the link open. EOPNOTSUPP for most kinds."""
@@ -88,7 +95,10 @@ class PerfIoctlLink(Link):
 
 
 class RawTracepointLink(Link):
-    """A prog on a raw tracepoint, or a tracing prog attached the old way."""
+    """A prog on a raw tracepoint, or a tracing prog attached the old way.
+
+    The close is fast unless another prog remains on the same tracepoint.
+    """
 
     __slots__ = ()
 
@@ -117,12 +127,12 @@ def attach_perf_event(sys: Syscalls, prog: BpfProg, event: PerfEvent, *, cookie:
         attr = bytearray(_COMMON.pack(prog.fd, event.fd, BPF_PERF_EVENT, 0) + special)
         fd = sys.bpf_raw(BPF_LINK_CREATE, attr)
         if fd >= 0:
-            return PerfLink(sys, fd, name)
+            return PerfLink(sys, fd, name, slow_close=event.slow_close)
         if cookie or fd not in _NO_PERF_LINK:
             raise failure(-fd, f"attach {name}")
         # Either this kernel knows no such links or the prog does not fit: this call tells.
         sys.ioctl(event.fd, PERF_EVENT_IOC_SET_BPF, prog.fd, f"attach {name}")
-        return PerfIoctlLink(sys, event.release(), name)
+        return PerfIoctlLink(sys, event.release(), name, slow_close=event.slow_close)
 
 
 def attach_raw_tracepoint(
@@ -135,7 +145,7 @@ def attach_raw_tracepoint(
     name = c_string(tracepoint)
     attr = bytearray(struct.pack("=QIIQ", address_of(name), prog.fd, 0, cookie))
     fd = sys.bpf(BPF_RAW_TRACEPOINT_OPEN, attr, f"attach rawtracepoint:{tracepoint}")
-    return RawTracepointLink(sys, fd, f"rawtracepoint:{tracepoint}")
+    return RawTracepointLink(sys, fd, f"rawtracepoint:{tracepoint}", slow_close=False)
 
 
 def attach_tracing(
@@ -149,11 +159,12 @@ def attach_tracing(
     attr = bytearray(_COMMON.pack(prog.fd, 0, attach_type, 0) + _TRACING.pack(0, 0, cookie))
     fd = sys.bpf_raw(BPF_LINK_CREATE, attr)
     if fd >= 0:
-        return TracingLink(sys, fd, name)
+        return TracingLink(sys, fd, name, slow_close=True)
     if fd != -errno.EINVAL or cookie:
         raise failure(-fd, f"attach {name}")
     attr = bytearray(struct.pack("=QIIQ", 0, prog.fd, 0, 0))
-    return RawTracepointLink(sys, sys.bpf(BPF_RAW_TRACEPOINT_OPEN, attr, f"attach {name}"), name)
+    fd = sys.bpf(BPF_RAW_TRACEPOINT_OPEN, attr, f"attach {name}")
+    return RawTracepointLink(sys, fd, name, slow_close=True)
 
 
 def attach_iter(
@@ -172,7 +183,8 @@ def attach_iter(
     given = map_fd >= 0 or pid or tid
     special = _ITER.pack(address_of(info) if given else 0, len(info) if given else 0)
     attr = bytearray(_COMMON.pack(prog.fd, 0, BPF_TRACE_ITER, 0) + special)
-    return TracingLink(sys, sys.bpf(BPF_LINK_CREATE, attr, f"attach {name}"), name)
+    fd = sys.bpf(BPF_LINK_CREATE, attr, f"attach {name}")
+    return TracingLink(sys, fd, name, slow_close=False)
 
 
 def attach_kprobe_multi(
@@ -204,7 +216,8 @@ def attach_kprobe_multi(
     )
     kind = BPF_TRACE_KPROBE_SESSION if session else BPF_TRACE_KPROBE_MULTI
     attr = bytearray(_COMMON.pack(prog.fd, 0, kind, 0) + special)
-    return MultiLink(sys, sys.bpf(BPF_LINK_CREATE, attr, f"attach {name}"), name)
+    fd = sys.bpf(BPF_LINK_CREATE, attr, f"attach {name}")
+    return MultiLink(sys, fd, name, slow_close=True)
 
 
 def attach_uprobe_multi(
@@ -238,7 +251,8 @@ def attach_uprobe_multi(
     )
     kind = BPF_TRACE_UPROBE_SESSION if session else BPF_TRACE_UPROBE_MULTI
     attr = bytearray(_COMMON.pack(prog.fd, 0, kind, 0) + special)
-    return MultiLink(sys, sys.bpf(BPF_LINK_CREATE, attr, f"attach {name}"), name)
+    fd = sys.bpf(BPF_LINK_CREATE, attr, f"attach {name}")
+    return MultiLink(sys, fd, name, slow_close=True)
 
 
 def _u64s(values: Sequence[int]) -> bytearray:

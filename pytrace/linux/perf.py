@@ -48,9 +48,14 @@ class PerfEvent(Descriptor):
     """An open perf event, owned through its descriptor.
 
     Closing it detaches a prog that was set by ioctl; a bpf link keeps the event alive by itself.
+    ``slow_close`` tells whether the last close waits for the kernel (see ``closing``).
     """
 
-    __slots__ = ()
+    __slots__ = ("slow_close",)
+
+    def __init__(self, sys: Syscalls, fd: int, name: str, *, slow_close: bool = False) -> None:
+        super().__init__(sys, fd, name)
+        self.slow_close = slow_close
 
     def enable(self) -> None:
         self.sys.ioctl(self.fd, PERF_EVENT_IOC_ENABLE, 0, f"enable {self.name}")
@@ -246,15 +251,18 @@ def tracepoint_id(category: str, name: str, directory: str = TRACEFS_DIRECTORY) 
 def _open_anywhere(sys: Syscalls, attr: bytearray, name: str, pid: int = -1) -> PerfEvent:
     """Open an event whose prog runs on all CPUs, on whatever CPU can be had."""
     if pid != -1:
-        return open_event(sys, attr, name, pid=pid)
-    try:
-        return open_event(sys, attr, name, cpu=0)
-    except OSError as error:
-        if error.errno != errno.ENODEV:
-            raise
-    from pytrace.linux.cpus import online_cpus
+        event = open_event(sys, attr, name, pid=pid)
+    else:
+        try:
+            event = open_event(sys, attr, name, cpu=0)
+        except OSError as error:
+            if error.errno != errno.ENODEV:
+                raise
+            from pytrace.linux.cpus import online_cpus
 
-    return open_event(sys, attr, name, cpu=online_cpus()[0])
+            event = open_event(sys, attr, name, cpu=online_cpus()[0])
+    event.slow_close = True
+    return event
 
 
 def _read(path: str) -> str:

@@ -16,6 +16,9 @@ from pytrace.linux.maps import BpfMap
 from pytrace.linux.syscall import Syscalls
 
 
+pytestmark = pytest.mark.needs("root")
+
+
 @pytest.fixture
 def sys() -> Syscalls:
     return Syscalls()

@@ -26,6 +26,9 @@ from tests.kernel.asm import (
 )
 
 
+pytestmark = pytest.mark.needs("root")
+
+
 @pytest.fixture
 def sys() -> Syscalls:
     return Syscalls()

@@ -21,6 +21,9 @@ SIZE = 65536
 NO_WAKEUP = 1
 
 
+pytestmark = pytest.mark.needs("root")
+
+
 @pytest.fixture
 def ring_map() -> Iterator[BpfMap]:
     with maps.create(
