@@ -107,7 +107,7 @@ FEATURES = {
     "hypothesis": Feature("install", DEPS, module("hypothesis")),
     "qemu": Feature("install", DEPS, command("qemu-system-x86_64")),
     "root": Feature("rights", "sudo make test", no_rights),
-    "tracefs": Feature("rights", "mount -t tracefs nodev /sys/kernel/tracing", no_tracefs),
+    "tracefs": Feature("rights", "sudo make test, with tracefs mounted", no_tracefs),
     "btf": Feature("kernel", KERNEL, no_btf),
     "conformance-cases": Feature("data", "PYTRACE_CONFORMANCE=DIRECTORY", no_conformance_cases),
     # Found by trying, in the tests that need them.
