@@ -11,8 +11,8 @@ programming errors. Records of one ring arrive in order, and control records at 
 the data records (see ``EventSchema``).
 
 **Shows.** ``Printable.show`` is ``module:name`` too and names an entry of ``SHOWS`` of that module,
-a ``Show``: raw bytes, what the compiler knew, and the environment, to text. It raises ``ValueError``
-with the text for ``!{message}`` where the value cannot be shown.
+a ``Show``: raw bytes, what the compiler knew, and the environment, to text. It raises
+``ValueError`` with the text for ``!{message}`` where the value cannot be shown.
 
 Text is str throughout; bytes that are not UTF-8 are surrogates (``surrogateescape``) and come out
 as the same bytes.
@@ -22,8 +22,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Callable, Protocol
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Protocol
 
     from pytrace.base.source import Span
     from pytrace.model.events import EventSchema

@@ -97,33 +97,66 @@ class Average(int):
 class Histogram:
     """Counts of a ``hist`` (``kind`` "hist", ``params`` (bits,)) or ``lhist`` (min, max, step).
 
-    ``counts[i]`` belongs to bucket i of language section 10.
+    ``counts[i]`` belongs to bucket i of language section 10. ``shown`` are the buckets to show:
+    from the first to the last that is not empty.
     """
 
-    __slots__ = ("counts", "kind", "params")
+    __slots__ = ("counts", "kind", "params", "shown")
 
-    def __init__(self, kind: str, params: tuple[int, ...], counts: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        kind: str,
+        params: tuple[int, ...],
+        counts: tuple[int, ...],
+        shown: range | None = None,
+    ) -> None:
         self.kind = kind
         self.params = params
         self.counts = counts
+        if shown is None:
+            filled = [i for i, count in enumerate(counts) if count]
+            shown = range(filled[0], filled[-1] + 1) if filled else range(0)
+        self.shown = shown
 
     @property
     def total(self) -> int:
         return sum(self.counts)
 
+    def divided(self, div: int) -> Histogram:
+        """All counts divided; the same buckets are shown, empty now or not."""
+        counts = tuple(c // div for c in self.counts)
+        return Histogram(self.kind, self.params, counts, self.shown)
+
 
 class TimeSeries:
     """Value of each interval by epoch number (interval start / interval), None where empty.
 
-    ``interval_ns`` is the interval's length, ``first`` the epoch of ``values[0]``.
+    ``interval_ns`` is the interval's length, ``first`` the epoch of ``values[0]``, ``offset_ns``
+    what the epochs' clock is ahead of the wall clock.
     """
 
-    __slots__ = ("first", "interval_ns", "values")
+    __slots__ = ("first", "interval_ns", "offset_ns", "values")
 
-    def __init__(self, interval_ns: int, first: int, values: tuple[int | None, ...]) -> None:
+    def __init__(
+        self, interval_ns: int, first: int, values: tuple[int | None, ...], offset_ns: int = 0
+    ) -> None:
         self.interval_ns = interval_ns
         self.first = first
         self.values = values
+        self.offset_ns = offset_ns
+
+    @property
+    def rows(self) -> list[tuple[int, int | None]]:
+        """Start of each interval in ns of wall clock, and its value: from the first interval that
+        has one to the newest."""
+        filled = [i for i, value in enumerate(self.values) if value is not None]
+        if not filled:
+            return []
+        start = self.first * self.interval_ns - self.offset_ns
+        return [
+            (start + i * self.interval_ns, self.values[i])
+            for i in range(filled[0], len(self.values))
+        ]
 
 
 class MapContents:

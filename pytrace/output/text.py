@@ -1,0 +1,109 @@
+"""``-f text``: what a person reads (language 11, 14.3)."""
+
+from __future__ import annotations
+
+from pytrace.model.values import Histogram, TimeSeries
+from pytrace.output.stream import write_error
+from pytrace.output.values import key_text, value_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pytrace.base.source import Span
+    from pytrace.model.values import MapContents, Value
+    from pytrace.output.sink import SinkOptions
+    from pytrace.output.stream import OutputStream
+
+
+class TextSink:
+    """Program output on ``stream``; messages on stderr, after what the stream holds."""
+
+    def __init__(self, stream: OutputStream, options: SinkOptions) -> None:
+        self._stream = stream
+        self._options = options
+        self.printf = stream.write
+        self.time = stream.write
+        self.cat = stream.write
+
+    def attached(self, count: int) -> None:
+        if not self._options.quiet:
+            self._error(f"Attached {count} probe{'' if count == 1 else 's'}\n")
+
+    def value(self, value: Value) -> None:
+        self._stream.write(f"{value_text(value)}\n")
+
+    def map(self, contents: MapContents) -> None:
+        name, write = contents.name, self._stream.write
+        batch: list[str] = []
+        for key, value in contents.entries:
+            head = name if contents.scalar else f"{name}[{key_text(key)}]"
+            if isinstance(value, (Histogram, TimeSeries)):
+                write("".join(batch))
+                batch = []
+                write(f"{head}:\n{_table(value)}\n")
+            else:
+                batch.append(f"{head}: {value_text(value)}\n")
+        write("".join(batch))
+
+    def join(self, text: str) -> None:
+        self._stream.write(f"{text}\n")
+
+    def syscall(self, text: str) -> None:
+        self._stream.write(f"{text}\n")
+
+    def errorf(self, severity: str, text: str, span: Span | None) -> None:
+        if severity == "WARNING" and not self._options.warnings:
+            return
+        from pytrace.output.messages import place_message
+
+        self._error(place_message(severity, text, span, color=self._options.color))
+
+    def runtime_error(
+        self, message: str, span: Span | None, *, helper: str = "", retcode: int = 0
+    ) -> None:
+        if not self._options.warnings:
+            return
+        from pytrace.output.messages import fault_message
+
+        color = self._options.color
+        self._error(fault_message(message, span, helper=helper, retcode=retcode, color=color))
+
+    def message(self, severity: str, text: str) -> None:
+        if severity == "WARNING" and not self._options.warnings:
+            return
+        from pytrace.output.messages import place_message
+
+        self._error(place_message(severity, text, None, color=self._options.color))
+
+    def lost(self, count: int) -> None:
+        self._error(f"Lost {count} events\n")
+
+    def lost_total(self, count: int) -> None:
+        self.message("WARNING", f"Total lost event count: {count}")
+
+    def end(self) -> None:
+        self._stream.write("\n\n")
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def _error(self, text: str) -> None:
+        """Streams that are one terminal show things in the order in which they happened."""
+        self._stream.idle()
+        write_error(text)
+
+
+def _table(value: Histogram | TimeSeries) -> str:
+    if isinstance(value, Histogram):
+        from pytrace.output.histogram import rows
+
+        lines = rows(value)
+    else:
+        from pytrace.output.timeseries import rows as series_rows
+
+        lines = series_rows(value)
+    return "".join([f"{line}\n" for line in lines])
+
+
+def create(stream: OutputStream, options: SinkOptions) -> TextSink:
+    """The format's entry point (``sink.create``)."""
+    return TextSink(stream, options)
