@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import struct
 
-from pytrace.base.errors import LoadError
+from pytrace.base.errors import LoadError, NotSupported
 from pytrace.linux import bpf
 from pytrace.linux.descriptor import Descriptor
 from pytrace.linux.syscall import address_of, failure
@@ -146,25 +146,22 @@ class BpfMap(Descriptor):
         return bytes(following)
 
     def batches(
-        self, *, size: int = DEFAULT_BATCH, delete: bool = False
+        self, *, size: int = DEFAULT_BATCH, delete: bool = False, fallback: bool = True
     ) -> Iterator[tuple[memoryview, memoryview, int]]:
         """All elements, many at a time: ``(keys, values, count)``.
 
         ``keys`` holds ``count`` keys of ``key_size`` bytes one after the other, ``values`` as many
         values of ``transfer_size`` bytes. Both are valid until the next step. ``delete`` removes
         what it returns and is for hashes only. Kernels, and kinds of map, without batch operations
-        are read one by one.
+        are read one by one; without ``fallback`` they raise ``NotSupported``.
         """
-        yielded = False
         try:
-            for step in self._batches(size, delete):
-                yielded = True
-                yield step
-            return
-        except _BatchUnsupportedError:
-            if yielded:
-                raise failure(errno.EIO, f"read map {self.name} to its end") from None
-        yield from self._one_by_one(size, delete)
+            yield from self._batches(size, delete)
+        except NotSupported:
+            # The kernel says so at the first step, before anything was given out.
+            if not fallback:
+                raise
+            yield from self._one_by_one(size, delete)
 
     def items(self, *, delete: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """All elements as pairs of key and value. ``batches`` is faster for large maps."""
@@ -226,7 +223,7 @@ class BpfMap(Descriptor):
                 keys, values = bytearray(size * self.key_size), bytearray(size * self.transfer_size)
                 continue
             if result in _NO_BATCH:
-                raise _BatchUnsupportedError
+                raise NotSupported("map_batch", f"map {self.name} has no batches", kernel="5.6")
             if result < 0 and result != -errno.ENOENT:
                 raise failure(-result, f"read map {self.name}")
             count = struct.unpack_from("=I", attr, 32)[0]
@@ -259,10 +256,6 @@ class BpfMap(Descriptor):
             key = following
         if keys:
             yield memoryview(keys), memoryview(values), len(keys) // self.key_size
-
-
-class _BatchUnsupportedError(Exception):
-    """This kernel has no batch operations for this kind of map."""
 
 
 def create(

@@ -15,6 +15,7 @@ import pytest
 
 from pytrace.linux import bpf, links, maps, perf, progs, ringbuf
 from pytrace.linux import uapi as u
+from pytrace.linux.features import Features
 from pytrace.linux.links import Link
 from pytrace.linux.maps import BpfMap
 from pytrace.linux.progs import BpfProg
@@ -95,6 +96,12 @@ def attach_getppid(counter: Counter, cookie: int = 0, code: bytes | None = None)
     event = perf.open_tracepoint(counter.sys, number, "tracepoint:syscalls:sys_enter_getppid")
     prog = counter.prog(u.BPF_PROG_TYPE_TRACEPOINT, code)
     return links.attach_perf_event(counter.sys, prog, event, cookie=cookie)
+
+
+def require(sys: Syscalls, feature: str) -> None:
+    works, reason = Features(sys).check(feature)
+    if not works:
+        pytest.skip(f"needs {feature}: {reason}")
 
 
 @pytest.mark.needs("tracefs")
@@ -226,6 +233,7 @@ def test_a_uprobe_raises_its_semaphore_while_attached(counter: Counter, library:
 
 @pytest.mark.needs("gcc")
 def test_one_uprobe_multi_link_counts_many_functions(counter: Counter, library: Library) -> None:
+    require(counter.sys, "uprobe_multi")
     prog = counter.prog(
         u.BPF_PROG_TYPE_KPROBE, counter.adds_cookie(), attach_type=u.BPF_TRACE_UPROBE_MULTI
     )
@@ -249,6 +257,7 @@ def test_one_uprobe_multi_link_counts_many_functions(counter: Counter, library: 
 
 @pytest.mark.needs("gcc")
 def test_a_uprobe_multi_link_of_return_probes(counter: Counter, library: Library) -> None:
+    require(counter.sys, "uprobe_multi")
     prog = counter.prog(u.BPF_PROG_TYPE_KPROBE, attach_type=u.BPF_TRACE_UPROBE_MULTI)
     with links.attach_uprobe_multi(
         counter.sys,

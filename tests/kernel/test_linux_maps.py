@@ -15,7 +15,6 @@ from pytrace.linux.cpus import possible_cpu_count
 from pytrace.linux.maps import BpfMap
 from pytrace.linux.syscall import Syscalls
 
-
 pytestmark = pytest.mark.needs("root")
 
 

@@ -25,7 +25,6 @@ from tests.kernel.asm import (
     store,
 )
 
-
 pytestmark = pytest.mark.needs("root")
 
 
