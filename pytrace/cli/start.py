@@ -42,9 +42,12 @@ def start() -> int:
     sys.path.append(__file__.rsplit("/", 3)[0])
     sys.meta_path.append(SiteOnDemand())
     sys.argv[0] = "pytrace"
-    from pytrace.cli.main import main
+    try:
+        from pytrace.cli.main import main
 
-    return main()
+        return main()
+    except KeyboardInterrupt:  # Ctrl-C before or after the time in which it ends a run.
+        return 130
 
 
 if __name__ == "__main__":

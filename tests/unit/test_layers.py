@@ -39,7 +39,6 @@ ROOMS = {
     "cache": (5, "r"),
     "api": (6, ""),
     "cli": (7, ""),
-    "__main__": (8, ""),
 }
 
 # The only import between rooms of one layer: the parser reads the grammar.
@@ -218,7 +217,7 @@ def own_import_fault(module: str, found: Import) -> str | None:
         return f"imports {target} of layer {target_layer} from layer {layer}"
     if target_column in {"", column}:
         return None
-    if column == "":  # api, cli and __main__ stand above both sides.
+    if column == "":  # api and cli stand above both sides.
         if target_column == "r" or found.in_function or found.typing_only:
             return None
         return f"imports {target} of the compile side at module level"
