@@ -1,0 +1,4 @@
+/* A shared library that is not executable as a program. */
+void fun(void)
+{
+}

@@ -1,0 +1,5 @@
+/* Does nothing: the smallest target. */
+int main(void)
+{
+    return 0;
+}
