@@ -65,10 +65,12 @@ OS_ROOMS = (
 )
 # Module -> what else it may use, and only there.
 OS_EXCEPTIONS = {
-    # libllvmlite's C functions are called directly; stock llvmlite.binding costs 60 ms more.
-    "codegen.llvm": {"ctypes", "_ctypes"},
+    # libllvmlite's C functions are called directly (stock llvmlite.binding costs 60 ms more), in a
+    # child where need be: an error in LLVM's back end ends its process.
+    "codegen.llvm": {"ctypes", "_ctypes", "os", "select", "signal"},
     # The only file of its room that writes to a descriptor.
     "output.stream": {"os", "select"},
+    "output.json": {"os"},  # strerror, which asks libc and not the kernel.
 }
 
 # Standard modules too slow for the run path, where they may be imported inside functions only.
