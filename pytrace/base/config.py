@@ -281,7 +281,7 @@ class Config:
     max_bpf_progs = IntVar(1024, stage=COMPILE, doc="Most BPF programs that one script may make.")
     max_cat_bytes = IntVar(10240, doc="Most bytes that cat() prints.")
     max_map_keys = IntVar(4096, stage=COMPILE, doc="Entries of a map without a declaration.")
-    max_probes = IntVar(1024, stage=COMPILE, carried=True, doc="Most attach points of one script.")
+    max_probes = IntVar(1024, stage=COMPILE, carried=True, doc="Most attach points of a script.")
     max_strlen = IntVar(1024, stage=COMPILE, doc="Bytes of what str(), buf() and path() give.")
     missing_probes = ChoiceVar(
         "error",
