@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 else:
     _LongBase = _CharBase = _ctypes._SimpleCData
 
+# Calls newer than Linux 5.0 have one number on all architectures.
+PIDFD_SEND_SIGNAL = 424
+PIDFD_OPEN = 434
+
 # The verifier gives up with EAGAIN when a signal is pending (kernel/bpf/verifier.c, do_check).
 _AGAIN_TRIES = 8
 
@@ -47,12 +51,16 @@ class _SyscallFunction(_ctypes.CFuncPtr):
 class Numbers:
     """System call numbers of one architecture (``asm/unistd_64.h``, ``asm-generic/unistd.h``)."""
 
-    __slots__ = ("bpf", "ioctl", "perf_event_open")
+    __slots__ = ("bpf", "ioctl", "mount", "perf_event_open", "ptrace")
 
-    def __init__(self, bpf: int, ioctl: int, perf_event_open: int) -> None:
+    def __init__(
+        self, *, bpf: int, ioctl: int, mount: int, perf_event_open: int, ptrace: int
+    ) -> None:
         self.bpf = bpf
         self.ioctl = ioctl
+        self.mount = mount
         self.perf_event_open = perf_event_open
+        self.ptrace = ptrace
 
 
 def numbers_for(machine: str) -> Numbers:
@@ -61,9 +69,9 @@ def numbers_for(machine: str) -> Numbers:
     Raises ``OSError(ENOSYS)`` for an architecture that pytrace does not know.
     """
     if machine == "x86_64":
-        return Numbers(321, 16, 298)
+        return Numbers(bpf=321, ioctl=16, mount=165, perf_event_open=298, ptrace=101)
     if machine in ("aarch64", "riscv64", "loongarch64"):
-        return Numbers(280, 29, 241)
+        return Numbers(bpf=280, ioctl=29, mount=40, perf_event_open=241, ptrace=117)
     raise OSError(errno.ENOSYS, f"system call numbers of {machine} are not known")
 
 
