@@ -205,7 +205,7 @@ def read_all(data: bytes) -> None:
 @pytest.mark.parametrize(("bits", "order"), SHAPES)
 def test_a_file_cut_anywhere_is_read_or_refused(bits: int, order: str) -> None:
     data = sample(bits, order)
-    for end in [*range(0, 300), *range(0x2000, len(data), 3)]:
+    for end in [*range(300), *range(0x2000, len(data), 3)]:
         read_all(data[:end])
 
 
@@ -213,7 +213,7 @@ def test_a_file_cut_anywhere_is_read_or_refused(bits: int, order: str) -> None:
 @given(st.lists(st.tuples(st.integers(0, 1 << 30), st.integers(0, 255)), max_size=12))
 def test_a_damaged_file_is_read_or_refused(changes: list[tuple[int, int]]) -> None:
     data = bytearray(sample())
-    interesting = [*range(0, 0xB0), *range(0x2000, len(data))]
+    interesting = [*range(0xB0), *range(0x2000, len(data))]
     for where, value in changes:
         data[interesting[where % len(interesting)]] = value
     read_all(bytes(data))
