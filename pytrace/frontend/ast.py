@@ -1,16 +1,24 @@
 """The syntax tree of a script, as written.
 
-Nodes are immutable and compare by identity; findings about them live in side tables. Every node
-has the byte span of its text. ``Expr``, ``Stmt``, ``TypeExpr`` and ``Item`` are closed unions:
-match on them and end with ``case _: assert_never(node)``.
+Nodes are immutable and compare by identity; findings about them live in side tables. ``Expr``,
+``Stmt``, ``TypeExpr`` and ``Item`` are closed unions: match on them and end with ``case _:
+assert_never(node)``. At run time each is the tuple of its classes, for ``isinstance``.
+
+A node's span is where messages about it point: its text, but for these (all as in bpftrace).
+Parentheses around an expression belong to no span, and ``(a) + b`` and ``(a).b`` begin at ``a``.
+``Cast``: ``(type)`` alone. ``Probe``: its attach points; ``Macro`` and ``Fn``: up to the name.
+``Jump`` and ``Return`` take in their ``;``, an ``ExprStmt`` does unless it begins with ``$`` or
+``@``; other statements do not. A type's span runs up to the next token.
 """
 
 from __future__ import annotations
 
-from typing import TypeAlias, Union
-
 from pytrace.base.frozen import Frozen
 from pytrace.base.source import Span
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias, Union
 
 
 class Node(Frozen):
@@ -50,7 +58,10 @@ class ArrayType(Node):
     count: int | None
 
 
-TypeExpr: TypeAlias = Union[NamedType, TagType, TypeofType, PointerType, ArrayType]
+if TYPE_CHECKING:
+    TypeExpr: TypeAlias = Union[NamedType, TagType, TypeofType, PointerType, ArrayType]
+else:
+    TypeExpr = (NamedType, TagType, TypeofType, PointerType, ArrayType)
 
 # ---------------------------------------------------------------- expressions
 
@@ -219,20 +230,28 @@ class Comptime(Node):
     operand: Expr
 
 
-Expr: TypeAlias = Union[
-    IntLit, BoolLit, StrLit, Param, ParamCount, Ident, Var, Map, MapAccess, Call, Unary, IncDec,
-    AddressOf, Binary, Ternary, Cast, FieldAccess, TupleAccess, Index, TupleLit, RecordLit,
-    BlockExpr, IfExpr, Sizeof, Offsetof, Typeinfo, Comptime,
-]  # fmt: skip
+if TYPE_CHECKING:
+    Expr: TypeAlias = Union[
+        IntLit, BoolLit, StrLit, Param, ParamCount, Ident, Var, Map, MapAccess, Call, Unary, IncDec,
+        AddressOf, Binary, Ternary, Cast, FieldAccess, TupleAccess, Index, TupleLit, RecordLit,
+        BlockExpr, IfExpr, Sizeof, Offsetof, Typeinfo, Comptime,
+    ]  # fmt: skip
+else:
+    Expr = (
+        IntLit, BoolLit, StrLit, Param, ParamCount, Ident, Var, Map, MapAccess, Call, Unary, IncDec,
+        AddressOf, Binary, Ternary, Cast, FieldAccess, TupleAccess, Index, TupleLit, RecordLit,
+        BlockExpr, IfExpr, Sizeof, Offsetof, Typeinfo, Comptime,
+    )  # fmt: skip
 
 # ---------------------------------------------------------------- statements
 
 
 class Block(Node):
-    """Statements and, where the last item has no ``;``, their value.
+    """Statements and, in a block whose value is wanted, the trailing expression without ``;``.
 
-    ``angle`` tells ``< >`` from ``{ }``. A trailing expression is ``value`` also where nobody
-    wants it (the body of a probe): semantics treats it as a statement there.
+    Wanted are the values of a ``BlockExpr``, of the branches of an ``IfExpr`` and of a macro's
+    body. Elsewhere (a probe's body, a loop's) a trailing expression is a statement like others,
+    its ``ExprStmt`` having the block's span. ``angle`` tells ``< >`` from ``{ }``.
     """
 
     stmts: tuple[Stmt, ...]
@@ -243,9 +262,10 @@ class Block(Node):
 class Assign(Node):
     """``target op value``; ``op`` is ``=`` or a compound operator such as ``+=``."""
 
-    target: Union[Var, Map, MapAccess, FieldAccess, Index, TupleAccess, Unary]
+    target: Union[Var, Map, MapAccess]
     op: str
     value: Expr
+    op_span: Span
 
 
 class Let(Node):
@@ -311,9 +331,23 @@ class BlockStmt(Node):
     body: Block
 
 
-Stmt: TypeAlias = Union[
-    Assign, Let, ExprStmt, Discard, If, ForRange, ForMap, While, Unroll, Jump, Return, BlockStmt
-]
+
+class Import(Node):
+    """``import "path";`` at root, or as a statement in a block."""
+
+    path: str
+
+
+if TYPE_CHECKING:
+    Stmt: TypeAlias = Union[
+        Assign, Let, ExprStmt, Discard, If, ForRange, ForMap, While, Unroll, Jump, Return,
+        BlockStmt, Import,
+    ]  # fmt: skip
+else:
+    Stmt = (
+        Assign, Let, ExprStmt, Discard, If, ForRange, ForMap, While, Unroll, Jump, Return,
+        BlockStmt, Import,
+    )  # fmt: skip
 
 # ---------------------------------------------------------------- program
 
@@ -352,10 +386,6 @@ class ConfigEntry(Node):
 
 class Config(Node):
     entries: tuple[ConfigEntry, ...]
-
-
-class Import(Node):
-    path: str
 
 
 class CppLine(Node):
@@ -408,7 +438,10 @@ class Fn(Node):
     doc: str = ""
 
 
-Item: TypeAlias = Union[Probe, Macro, Fn, MapDecl]
+if TYPE_CHECKING:
+    Item: TypeAlias = Union[Probe, Macro, Fn, MapDecl]
+else:
+    Item = (Probe, Macro, Fn, MapDecl)
 
 
 class Comment(Node):
