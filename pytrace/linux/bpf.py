@@ -1,4 +1,4 @@
-"""What the commands of bpf(2) share: object names, information, ids and pins.
+"""What the commands of bpf(2) share: information about objects, ids and pins.
 
 The commands themselves live beside what they make: ``maps``, ``progs``, ``btf``, ``links``.
 """
@@ -20,7 +20,6 @@ from pytrace.linux.uapi import (
     BPF_MAP_GET_NEXT_ID,
     BPF_OBJ_GET,
     BPF_OBJ_GET_INFO_BY_FD,
-    BPF_OBJ_NAME_LEN,
     BPF_OBJ_PIN,
     BPF_PROG_GET_FD_BY_ID,
     BPF_PROG_GET_NEXT_ID,
@@ -44,9 +43,6 @@ _NEXT_ID = {"prog": BPF_PROG_GET_NEXT_ID, "map": BPF_MAP_GET_NEXT_ID}
 _NEXT_ID.update({"link": BPF_LINK_GET_NEXT_ID, "btf": BPF_BTF_GET_NEXT_ID})
 _FD_BY_ID = {"prog": BPF_PROG_GET_FD_BY_ID, "map": BPF_MAP_GET_FD_BY_ID}
 _FD_BY_ID.update({"link": BPF_LINK_GET_FD_BY_ID, "btf": BPF_BTF_GET_FD_BY_ID})
-
-# The characters bpf_obj_name_cpy() of kernel/bpf/syscall.c lets through.
-_NAME_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.")
 
 
 class ProgInfo(FrozenValue):
@@ -106,12 +102,6 @@ class BtfInfo(FrozenValue):
     id: int
     size: int
     kernel: bool
-
-
-def object_name(text: str) -> bytes:
-    """``text`` as the kernel takes it for a name: up to 15 bytes of [A-Za-z0-9_.]."""
-    kept = bytes(c if c in _NAME_BYTES else 0x5F for c in text.encode())
-    return kept.lstrip(b"_")[: BPF_OBJ_NAME_LEN - 1] or b"_"
 
 
 def info_bytes(sys: Syscalls, fd: int, size: int, what: str) -> bytearray:

@@ -6,7 +6,6 @@ import errno
 import struct
 
 from pytrace.base.errors import LoadError
-from pytrace.linux import bpf
 from pytrace.linux.descriptor import Descriptor
 from pytrace.linux.syscall import address_of, failure
 from pytrace.linux.uapi import BPF_BTF_LOAD
@@ -28,6 +27,8 @@ class Btf(Descriptor):
     __slots__ = ()
 
     def info(self) -> BtfInfo:
+        from pytrace.linux import bpf
+
         return bpf.btf_info(self.sys, self.fd)
 
 

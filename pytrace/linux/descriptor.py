@@ -1,8 +1,10 @@
-"""The base of everything here that owns a file descriptor."""
+"""The base of everything here that owns a file descriptor, and the names of kernel objects."""
 
 from __future__ import annotations
 
 import os
+
+from pytrace.linux.uapi import BPF_OBJ_NAME_LEN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,6 +13,15 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from pytrace.linux.syscall import Syscalls
+
+# The characters bpf_obj_name_cpy() of kernel/bpf/syscall.c lets through.
+_NAME_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.")
+
+
+def object_name(text: str) -> bytes:
+    """``text`` as the kernel takes it for a name: up to 15 bytes of [A-Za-z0-9_.]."""
+    kept = bytes(c if c in _NAME_BYTES else 0x5F for c in text.encode())
+    return kept.lstrip(b"_")[: BPF_OBJ_NAME_LEN - 1] or b"_"
 
 
 class Descriptor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import struct
 
-from pytrace.linux import bpf
 from pytrace.linux.descriptor import Descriptor
 from pytrace.linux.syscall import address_of, c_string, failure
 from pytrace.linux.uapi import (
@@ -71,6 +70,8 @@ class Link(Descriptor):
         self.sys.bpf(BPF_LINK_UPDATE, attr, f"replace the prog of {self.name}")
 
     def info(self) -> LinkInfo:
+        from pytrace.linux import bpf
+
         return bpf.link_info(self.sys, self.fd)
 
     def open_iterator(self) -> int:

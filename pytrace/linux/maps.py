@@ -6,8 +6,7 @@ import errno
 import struct
 
 from pytrace.base.errors import LoadError, NotSupported
-from pytrace.linux import bpf
-from pytrace.linux.descriptor import Descriptor
+from pytrace.linux.descriptor import Descriptor, object_name
 from pytrace.linux.syscall import address_of, failure
 from pytrace.linux.uapi import (
     BPF_ANY,
@@ -182,6 +181,8 @@ class BpfMap(Descriptor):
         self.sys.bpf(BPF_MAP_FREEZE, attr, f"freeze map {self.name}")
 
     def info(self) -> MapInfo:
+        from pytrace.linux import bpf
+
         return bpf.map_info(self.sys, self.fd)
 
     def _key(self, key: bytes) -> bytearray:
@@ -288,7 +289,7 @@ def create(
             flags,
             inner_map_fd,
             numa_node,
-            bpf.object_name(name),
+            object_name(name),
             0,
             btf_fd,
             btf_key_type_id,
@@ -318,6 +319,8 @@ def create(
 
 def adopt(sys: Syscalls, fd: int) -> BpfMap:
     """The owner of a descriptor that came from ``bpf.fd_by_id`` or ``bpf.open_pinned``."""
+    from pytrace.linux import bpf
+
     info = bpf.map_info(sys, fd)
     return BpfMap(
         sys,

@@ -162,28 +162,19 @@ def open_counter(
     return open_event(sys, attr, name, pid=pid, cpu=cpu)
 
 
-def open_breakpoint(
-    sys: Syscalls,
-    address: int,
-    length: int,
-    bp_type: int,
-    name: str,
-    *,
-    pid: int = -1,
-    cpu: int = -1,
-) -> PerfEvent:
-    """A hardware breakpoint: ``length`` 1, 2, 4 or 8 bytes, ``bp_type`` HW_BREAKPOINT_*.
+def pack_breakpoint(address: int, length: int, bp_type: int, flags: int = 0) -> bytearray:
+    """A hardware breakpoint for ``open_event``: ``length`` 1, 2, 4 or 8, HW_BREAKPOINT_* bits.
 
     An execution breakpoint (HW_BREAKPOINT_X) has the length of a long.
     """
-    attr = pack_attr(
+    return pack_attr(
         event_type=PERF_TYPE_BREAKPOINT,
         sample_period=1,
         bp_type=bp_type,
         config1=address,
         config2=length,
+        flags=flags,
     )
-    return open_event(sys, attr, name, pid=pid, cpu=cpu)
 
 
 def open_uprobe(

@@ -6,8 +6,7 @@ import errno
 import struct
 
 from pytrace.base.errors import LoadError, VerifierError
-from pytrace.linux import bpf
-from pytrace.linux.descriptor import Descriptor
+from pytrace.linux.descriptor import Descriptor, object_name
 from pytrace.linux.syscall import address_of, c_string, failure
 from pytrace.linux.uapi import BPF_F_TEST_RUN_ON_CPU, BPF_PROG_LOAD, BPF_PROG_TEST_RUN
 
@@ -108,9 +107,13 @@ class BpfProg(Descriptor):
         )
 
     def info(self) -> ProgInfo:
+        from pytrace.linux import bpf
+
         return bpf.prog_info(self.sys, self.fd)
 
     def xlated_insns(self) -> bytes:
+        from pytrace.linux import bpf
+
         return bpf.xlated_insns(self.sys, self.fd)
 
 
@@ -160,7 +163,7 @@ def load(
             0,
             kern_version,
             flags,
-            bpf.object_name(name),
+            object_name(name),
             0,
             expected_attach_type,
             btf_fd,

@@ -15,6 +15,7 @@ import pytest
 
 from pytrace.linux import bpf, links, maps, perf, progs, ringbuf
 from pytrace.linux import uapi as u
+from pytrace.linux.attach import Linux
 from pytrace.linux.features import Features
 from pytrace.linux.links import Link
 from pytrace.linux.maps import BpfMap
@@ -340,25 +341,85 @@ def test_a_software_event_counts_page_faults_of_this_process(counter: Counter) -
     assert pages <= counted < 2 * pages
 
 
-def test_a_breakpoint_counts_writes(counter: Counter) -> None:
+def test_a_watchpoint_counts_writes_of_a_process(counter: Counter) -> None:
     word = ctypes.c_uint64()
     prog = counter.prog(u.BPF_PROG_TYPE_PERF_EVENT, count_every_run(counter))
+    linux = Linux(counter.sys)
     try:
-        event = perf.open_breakpoint(
-            counter.sys,
-            ctypes.addressof(word),
-            8,
-            u.HW_BREAKPOINT_W,
-            "watchpoint",
-            pid=os.getpid(),
+        attached = linux.watchpoint(
+            prog, "w", ctypes.addressof(word), 8, u.HW_BREAKPOINT_W, pid=os.getpid()
         )
     except OSError as error:
         pytest.skip(f"needs watchpoint: {error.strerror}")
-    with links.attach_perf_event(counter.sys, prog, event):
-        for value in range(25):
-            word.value = value
+    for value in range(25):
+        word.value = value
+    for link in attached:
+        link.close()
     word.value = 99
     assert counter.value == 25
+
+
+def test_profile_opens_one_timer_for_each_online_cpu(counter: Counter) -> None:
+    linux = Linux(counter.sys)
+    prog = counter.prog(u.BPF_PROG_TYPE_PERF_EVENT, count_every_run(counter))
+    attached = linux.profile(prog, "profile:hz:99", freq=99)
+    assert len(attached) == len(linux.online_cpus)
+    wait_for(lambda: counter.value > 0)
+    for link in attached:
+        link.close()
+
+
+def test_interval_fires_on_one_cpu(counter: Counter) -> None:
+    prog = counter.prog(u.BPF_PROG_TYPE_PERF_EVENT, count_every_run(counter))
+    with Linux(counter.sys).interval(prog, "interval:ms:1", period_ns=1_000_000):
+        wait_for(lambda: counter.value >= 10)
+
+
+def test_a_counter_that_fails_on_one_cpu_leaves_nothing_open(counter: Counter) -> None:
+    class SecondFails(Syscalls):
+        opened = 0
+
+        def perf_event_open(
+            self, attr: bytearray, pid: int, cpu: int, group_fd: int, flags: int, what: str
+        ) -> int:
+            self.opened += 1
+            if self.opened == 2:
+                raise OSError(errno.EBUSY, "Device or resource busy", what)
+            return super().perf_event_open(attr, pid, 0, group_fd, flags, what)
+
+    prog = counter.prog(u.BPF_PROG_TYPE_PERF_EVENT, count_every_run(counter))
+    linux = Linux(SecondFails())
+    linux._cpus = (0, 1)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(OSError, match="open software:cpu-clock"):
+        linux.counter(prog, "software:cpu-clock", u.PERF_TYPE_SOFTWARE, 0, period=10**6)
+    assert os.listdir("/proc/self/fd") == before
+
+
+@pytest.mark.needs("tracefs")
+def test_a_tracepoint_by_name(counter: Counter) -> None:
+    linux = Linux(counter.sys)
+    prog = counter.prog(u.BPF_PROG_TYPE_TRACEPOINT)
+    with linux.tracepoint(prog, "syscalls", "sys_enter_getppid"):
+        os.getppid()
+    assert counter.value == 1
+    with pytest.raises(FileNotFoundError):
+        linux.tracepoint(prog, "syscalls", "sys_enter_nonsense")
+
+
+@pytest.mark.needs("gcc")
+def test_uprobes_by_the_facade(counter: Counter, library: Library) -> None:
+    linux = Linux(counter.sys)
+    prog = counter.prog(u.BPF_PROG_TYPE_KPROBE)
+    offset = library.offset("callee")
+    with linux.uprobe(prog, library.path, offset, "u", retprobe=True, pid=os.getpid()):
+        library.call("callee")
+    assert counter.value == 1
+    require(counter.sys, "uprobe_multi")
+    multi = counter.prog(u.BPF_PROG_TYPE_KPROBE, attach_type=u.BPF_TRACE_UPROBE_MULTI)
+    with linux.uprobe_multi(multi, library.path, [offset], "u", pid=os.getpid()):
+        library.call("callee")
+    assert counter.value == 2
 
 
 def test_run_time_statistics_count_while_they_are_enabled(counter: Counter) -> None:
