@@ -146,11 +146,14 @@ class Btf:
 
     def names(self, kind: int) -> Iterator[str]:
         """Names of all types of a kind in this blob alone, in its order, with repetitions."""
+        return (name.decode("utf-8", "replace") for name in self.raw_names(kind))
+
+    def raw_names(self, kind: int) -> Iterator[bytes]:
         unpack, at = self._three.unpack_from, self._header.type_at
         for offset in self.index.offsets[0 if self._base else 1 :]:
             name, info, _ = unpack(self._data, at + offset)
             if info >> 24 & 31 == kind and name:
-                yield self.string(name)
+                yield self._raw_string(name)
 
     def functions(self) -> Iterator[str]:
         return self.names(k.FUNC)

@@ -53,9 +53,7 @@ _MEMBER_WORDS: Final = (0, 0, 0, 0, 3, 3, 2, 0, 0, 0, 0, 0, 0, 2, 0, 3, 0, 0, 0,
 """What follows a type's three words, by kind: so many words, and so many for each of its vlen."""
 
 _SAVED_MAGIC: Final = b"PTBTFIX1"
-_SAVED_HEADER: Final = Struct(
-    "=8sIIQIIII32s"
-)  # magic, order, key's crc, BTF size, 3 counts, 0, key
+_SAVED_HEADER: Final = Struct("=8sIIQIIII")  # magic, order, key's crc, BTF size, 3 counts, 0, key
 _ORDER_MARK: Final = 0x01020304
 
 
@@ -135,12 +133,12 @@ class BtfIndex:
         if len(saved) < _SAVED_HEADER.size:
             return None
         header = _SAVED_HEADER.unpack_from(saved, 0)
-        offsets, names, enumerators = header[4:7]
-        if header != _header(btf_size, key, offsets, names, enumerators):
+        if header[:4] != (_SAVED_MAGIC, _ORDER_MARK, crc32(key.encode()), btf_size):
             return None
+        offsets, names, enumerators, contents = header[4:]
         at = _SAVED_HEADER.size
         ends = list(accumulate((names * 8, enumerators * 8, offsets * 4), initial=at))
-        if ends[-1] != len(saved):
+        if ends[-1] != len(saved) or contents != crc32(memoryview(saved)[at:]):
             return None
         view = memoryview(saved)
         return cls(
@@ -151,9 +149,10 @@ class BtfIndex:
 
     def save(self, btf_size: int, key: str) -> bytes:
         """Bytes for ``load``. ``key`` names the kernel build; only this machine's order is kept."""
+        body = self.names.tobytes() + self.enumerators.tobytes() + self.offsets.tobytes()
         counts = len(self.offsets), len(self.names), len(self.enumerators)
-        header = _SAVED_HEADER.pack(*_header(btf_size, key, *counts))
-        return header + self.names.tobytes() + self.enumerators.tobytes() + self.offsets.tobytes()
+        head = _SAVED_MAGIC, _ORDER_MARK, crc32(key.encode()), btf_size
+        return _SAVED_HEADER.pack(*head, *counts, crc32(body)) + body
 
 
 def candidates(table: array[int] | memoryview, name: bytes) -> Iterator[int]:
@@ -163,15 +162,6 @@ def candidates(table: array[int] | memoryview, name: bytes) -> Iterator[int]:
     while at < len(table) and table[at] >> 32 == wanted:
         yield table[at] & 0xFFFFFFFF
         at += 1
-
-
-def _header(
-    btf_size: int, key: str, offsets: int, names: int, enumerators: int
-) -> tuple[object, ...]:
-    raw = key.encode()
-    shown = raw[:32].ljust(32, b"\0")
-    crc = crc32(raw)
-    return _SAVED_MAGIC, _ORDER_MARK, crc, btf_size, offsets, names, enumerators, 0, shown
 
 
 def _words(data: Data, header: BtfHeader) -> array[int]:

@@ -12,10 +12,8 @@ from bisect import bisect_right
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Final
 
-_TEXT_KINDS: Final = b"tTwW"
 _LONG: Final = 16
 
 
@@ -67,13 +65,6 @@ class Kallsyms:
             at -= 1
         name, module = _names(self._lines[at])
         return name, module, address - start
-
-    def functions(self) -> Iterator[tuple[str, str]]:
-        """(name, module or "") of each text symbol, in the kernel's order."""
-        for line in self._data.split(b"\n"):
-            kind = line.find(b" ") + 1
-            if kind and line[kind : kind + 1] in _TEXT_KINDS:
-                yield _names(line)
 
     def _sort(self) -> None:
         # Slicing and one fromhex() for all take 25 ms for 120 000 lines, int() in a loop 60.

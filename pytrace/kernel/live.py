@@ -7,26 +7,114 @@ Everything is read when first asked and kept. Files that cannot be read give ``N
 from __future__ import annotations
 
 import os
-from mmap import PROT_READ, mmap
+import stat
+from mmap import MAP_PRIVATE, PROT_READ, mmap
 from sys import byteorder
 
 from pytrace.base.text import matches
 from pytrace.kernel.binary import ElfBinary
+from pytrace.kernel.btf import Btf
+from pytrace.kernel.btf_index import FUNC, STRUCT, TYPEDEF, BtfError, BtfHeader, BtfIndex
 from pytrace.kernel.elf import NT_GNU_BUILD_ID, Elf, ElfError, debug_candidates, parse_notes
-from pytrace.kernel.info import KernelIdentity, TracepointRef, Unknown
+from pytrace.kernel.functions import CandidateFunctions, ListedFunctions
+from pytrace.kernel.info import FuncRef, KernelIdentity, TracepointRef, Unknown
 from pytrace.kernel.targets import TargetResolver
-from pytrace.kernel.tracefs import FormatError, char_type, parse_format
+from pytrace.kernel.tracefs import FormatError, char_type, format_from_types, parse_format
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Final
 
-    from pytrace.kernel.info import BinaryInfo, TracepointFormat
+    from pytrace.base.types import EnumDef, StructDef, Type
+    from pytrace.kernel.functions import FunctionList
+    from pytrace.kernel.info import BinaryInfo, FuncProto, TracepointFormat
+    from pytrace.linux.features import Features
 
 NOTES: Final = "/sys/kernel/notes"
+BTF_DIRECTORY: Final = "/sys/kernel/btf"
+KALLSYMS: Final = "/proc/kallsyms"
 TRACEFS: Final = "/sys/kernel/tracing"
 DEBUG_ROOTS: Final = ("/usr/lib/debug",)
+
+
+class LiveTypes:
+    """The kernel's type information: vmlinux first, then modules one by one as names ask for.
+
+    ``path`` is a file to read instead, raw BTF or ELF with a .BTF section (and then there are no
+    modules). The index of the kernel's own is kept in ``cache_directory`` under ``build``.
+    Raises ``BtfError`` for broken files; a file that cannot be read is as good as none.
+    """
+
+    def __init__(
+        self, path: str, cache_directory: str, build: str, directory: str = BTF_DIRECTORY
+    ) -> None:
+        self._path = path
+        self._cache_directory = cache_directory
+        self._build = build
+        self._directory = directory
+        self._vmlinux: Btf | None = None
+        self._opened = False
+        self._modules: dict[str, Btf | mmap | bytes] | None = None
+
+    def vmlinux(self) -> Btf | None:
+        if not self._opened:
+            self._opened = True
+            data = _map(self._path or f"{self._directory}/vmlinux")
+            if data is not None and self._path:
+                self._vmlinux = Btf(_btf_section(data))
+            elif data is not None:
+                self._vmlinux = Btf(data, self._index(data))
+        return self._vmlinux
+
+    def all(self, word: str = "") -> Iterator[Btf]:
+        """vmlinux, then the modules (with ``word``: those in whose names it occurs)."""
+        vmlinux = self.vmlinux()
+        if vmlinux is None:
+            return
+        yield vmlinux
+        for name in self._module_names():
+            found = self.module(name, word)
+            if found is not None:
+                yield found
+
+    def module(self, name: str, word: str = "") -> Btf | None:
+        """One module's types, if it has any and the bytes of ``word`` are among its names."""
+        vmlinux = self.vmlinux()
+        if vmlinux is None or name == "vmlinux":
+            return vmlinux
+        self._module_names()
+        known = (self._modules or {}).get(name)
+        if known is None or isinstance(known, Btf):
+            return known
+        if word and word.encode() not in known[:]:
+            return None
+        made = Btf(known, base=vmlinux, module=name)
+        if self._modules is not None:
+            self._modules[name] = made
+        return made
+
+    def _module_names(self) -> list[str]:
+        if self._modules is None:
+            self._modules = {}
+            if not self._path:
+                for name in _listing(self._directory):
+                    data = None if name == "vmlinux" else _map(f"{self._directory}/{name}")
+                    if data is not None:
+                        self._modules[name] = data
+        return list(self._modules)
+
+    def _index(self, data: mmap | bytes) -> BtfIndex | None:
+        """The saved index of the kernel's types, made and saved if there is none."""
+        if not self._cache_directory or not self._build:
+            return None
+        path = f"{self._cache_directory}/btf.index"
+        saved = _map_own(path)
+        index = BtfIndex.load(saved, len(data), self._build) if saved is not None else None
+        if index is None:
+            index = BtfIndex.scan(data, BtfHeader(data))
+            _replace_file(path, index.save(len(data), self._build))
+        return index
 
 
 class LiveKernel:
@@ -53,6 +141,9 @@ class LiveKernel:
         self._debug_roots = tuple(debug_roots)
         self._tracefs = tracefs
         self._identity: KernelIdentity | None = None
+        self._types: LiveTypes | None = None
+        self._features: Features | None = None
+        self._functions: FunctionList | Unknown | None = None
         self._events: list[str] | Unknown | None = None
         self._binaries: dict[str, BinaryInfo | None] = {}
         self._targets = TargetResolver()
@@ -62,15 +153,133 @@ class LiveKernel:
             self._identity = read_identity()
         return self._identity
 
+    def types(self) -> LiveTypes:
+        """The kernel's type information, for callers that need more than the protocol."""
+        if self._types is None:
+            who = self.identity()
+            build = f"{who.build_id} {who.release} {os.uname().version}"
+            self._types = LiveTypes(self._btf_path, self._cache_directory, build)
+        return self._types
+
+    def typeless_memory(self) -> bool:
+        return self.types().vmlinux() is None
+
+    def struct(self, kind: str, name: str) -> StructDef | None:
+        for btf in self.types().all(_module_word(name)):
+            found = btf.struct(kind, name)
+            if found is not None:
+                return found
+        return None
+
+    def enum(self, name: str) -> EnumDef | None:
+        for btf in self.types().all(_module_word(name)):
+            found = btf.enum(name)
+            if found is not None:
+                return found
+        return None
+
+    def enum_constant(self, name: str) -> tuple[int, Type] | None:
+        for btf in self.types().all(name):
+            found = btf.enum_constant(name)
+            if found is not None:
+                return found
+        return None
+
+    def typedef(self, name: str) -> Type | None:
+        for btf in self.types().all(name):
+            found = btf.typedef(name)
+            if found is not None:
+                return found
+        return None
+
+    def function(self, name: str, module: str = "") -> FuncProto | None:
+        if module:
+            btf = self.types().module(module)
+            found = btf.function(name) if btf else None
+            return found if found and found.module == module else None
+        for btf in self.types().all(name):
+            found = btf.function(name)
+            if found is not None:
+                return found
+        return None
+
+    def raw_tracepoint(self, event: str, module: str = "") -> FuncProto | None:
+        """Arguments of a raw tracepoint; ``module`` of the answer says where it is defined."""
+        for btf in self.types().all(f"btf_trace_{event}"):
+            found = btf.raw_tracepoint(event)
+            if found is not None and module in ("", found.module):
+                return found
+        return None
+
+    def raw_tracepoints(self, pattern: str, module: str = "") -> Sequence[FuncRef] | Unknown:
+        """Raw tracepoints whose name matches, by module, then name."""
+        return self._typed_names("btf_trace_", TYPEDEF, pattern, module)
+
+    def iterators(self, pattern: str) -> Sequence[FuncRef] | Unknown:
+        """Kinds of BPF iterators (``task``): each has a context struct bpf_iter__<kind>."""
+        return self._typed_names("bpf_iter__", STRUCT, pattern, "")
+
+    def _typed_names(
+        self, prefix: str, kind: int, pattern: str, module: str
+    ) -> Sequence[FuncRef] | Unknown:
+        if self.types().vmlinux() is None:
+            return Unknown(reason=f"no type information in {BTF_DIRECTORY}")
+        found = set()
+        for btf in self.types().all(prefix):
+            if module in ("", btf.module):
+                for name in btf.names(kind):
+                    if name.startswith(prefix) and matches(pattern, name[len(prefix) :]):
+                        found.add((btf.module, name[len(prefix) :]))
+        return [FuncRef(name=name, module=module) for module, name in sorted(found)]
+
+    def functions(self, pattern: str, module: str = "") -> Sequence[FuncRef] | Unknown:
+        if self._functions is None:
+            self._functions = self._open_functions()
+        if isinstance(self._functions, Unknown):
+            return self._functions
+        return self._functions.find(pattern, module)
+
+    def _open_functions(self) -> FunctionList | Unknown:
+        path = self._traceable or f"{self._tracefs}/available_filter_functions"
+        text = _read(path)
+        if text:
+            return ListedFunctions(text)
+        symbols = b"" if self._traceable else _read(KALLSYMS)
+        if not symbols:
+            return Unknown(reason=f"cannot read {path}")
+        if self.typeless_memory():
+            return CandidateFunctions(symbols)
+        return CandidateFunctions(symbols, self._has_prototype, self._prototypes)
+
+    def _has_prototype(self, name: str, module: str) -> bool:
+        return self.function(name, module) is not None
+
+    def _prototypes(self) -> dict[str, set[bytes]]:
+        return {btf.module: set(btf.raw_names(FUNC)) for btf in self.types().all()}
+
+    def supports(self, feature: str) -> bool:
+        if self._features is None:
+            from pytrace.linux.features import Features
+            from pytrace.linux.syscall import Syscalls
+
+            self._features = Features(Syscalls(), find_function=self._function_id)
+        return self._features.supports(feature)
+
+    def _function_id(self, name: str) -> int:
+        found = self.function(name, "vmlinux")
+        return found.btf_id if found else 0
+
     def tracepoint(self, category: str, event: str) -> TracepointFormat | None:
         if not _is_plain(category) or not _is_plain(event):
             return None
         raw = _read(f"{self._tracefs}/events/{category}/{event}/format")
         if raw is None:
+            if isinstance(self._event_names(), Unknown):
+                return format_from_types(self, category, event)
             return None
         char = char_type(self.identity().release)
         try:
-            return parse_format(raw.decode(), category, event, char=char)
+            return parse_format(raw.decode(), category, event, self, char=char)
         except FormatError:
             return None
 
@@ -160,6 +369,75 @@ def _read(path: str) -> bytes | None:
             return file.readall()
     except OSError:
         return None
+
+
+def _map(path: str) -> mmap | bytes | None:
+    """A file's contents, mapped if that is possible (type information since 6.16), else read."""
+    try:
+        with open(path, "rb") as file:
+            try:
+                return mmap(file.fileno(), 0, flags=MAP_PRIVATE, prot=PROT_READ)
+            except (OSError, ValueError):
+                return file.read()
+    except OSError:
+        return None
+
+
+def _map_own(path: str) -> mmap | None:
+    """A file of this user that no one else may write, reached without following a link."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        status = os.fstat(fd)
+        if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+            return None
+        if not stat.S_ISREG(status.st_mode) or not status.st_size:
+            return None
+        return mmap(fd, 0, flags=MAP_PRIVATE, prot=PROT_READ)
+    finally:
+        os.close(fd)
+
+
+def _replace_file(path: str, data: bytes) -> bool:
+    """Write a file whole or not at all. False where that is not possible: then nothing is kept."""
+    temporary = f"{path}.{os.getpid()}"
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return False
+    try:
+        with open(fd, "wb") as file:
+            file.write(data)
+        os.rename(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        return False
+    return True
+
+
+def _btf_section(data: mmap | bytes) -> mmap | bytes:
+    """The type information in a file that may be an ELF file around it."""
+    if data[:4] != b"\x7fELF":
+        return data
+    elf = Elf(data)
+    section = elf.section(".BTF")
+    if section is None:
+        raise BtfError("an ELF file without a .BTF section")
+    return elf.contents(section)
+
+
+def _listing(directory: str) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except OSError:
+        return []
+
+
+def _module_word(name: str) -> str:
+    """What must occur among a module's strings if it defines ``name``."""
+    return "" if name.startswith("anon_") else name
 
 
 def _is_plain(name: str) -> bool:

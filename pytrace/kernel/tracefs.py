@@ -131,6 +131,36 @@ def parse_format(
     )
 
 
+def format_from_types(types: CTypes, category: str, event: str) -> TracepointFormat | None:
+    """A tracepoint's record as far as type information tells it, where tracefs is closed.
+
+    There is a struct trace_event_raw_<event> for each event class; events that share another's
+    class (DEFINE_EVENT) are not found. Of a system call it is known only that its number and six
+    words follow.
+    """
+    if category == "syscalls" and event.startswith(("sys_enter_", "sys_exit_")):
+        if types.struct("struct", "syscall_trace_enter") is None:
+            return None
+        fields = [Field(name="__syscall_nr", type=I32, offset=8)]
+        if event.startswith("sys_exit_"):
+            fields.append(Field(name="ret", type=I64, offset=16))
+        else:
+            fields.append(Field(name="args", type=Array(elem=U64, count=6), offset=16))
+    else:
+        known = types.struct("struct", f"trace_event_raw_{event}")
+        if known is None:
+            return None
+        fields = []
+        for field in known.fields:
+            if field.name.startswith("__data_loc_"):
+                name = field.name[len("__data_loc_") :]
+                fields.append(Field(name=name, type=I64, offset=field.offset, data_loc=True))
+            elif field.name not in ("ent", "__data"):
+                fields.append(field)
+    end = max((f.offset + (4 if f.data_loc else f.type.size) for f in fields), default=8)
+    return TracepointFormat(category=category, event=event, fields=tuple(fields), size=end)
+
+
 def char_type(release: str) -> Int:
     """What plain ``char`` is in a kernel of that release: unsigned since 6.2.
 

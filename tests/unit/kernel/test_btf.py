@@ -351,6 +351,7 @@ def test_the_index_is_kept_for_one_blob_and_one_key() -> None:
     assert BtfIndex.load(saved, len(data), "another build") is None
     assert BtfIndex.load(saved, len(data) + 1, "build") is None
     assert BtfIndex.load(saved[:-1], len(data), "build") is None
+    assert BtfIndex.load(saved[:-1] + b"\xff", len(data), "build") is None
     assert BtfIndex.load(saved[:20], len(data), "build") is None
     assert BtfIndex.load(b"", len(data), "build") is None
 
