@@ -138,8 +138,13 @@ def is_vacuous(case: Case, config: Config) -> bool:
 
 def _run(case: Case, config: Config) -> tuple[Run, str]:
     with ExitStack() as stack:
-        tmp = tempfile.mkdtemp(prefix="pytrace-case-")
-        stack.callback(shutil.rmtree, tmp)
+        base = tempfile.mkdtemp(prefix="pytrace-case-")
+        stack.callback(shutil.rmtree, base)
+        tmp, work = os.path.join(base, "tmp"), os.path.join(base, "work")
+        os.mkdir(tmp)
+        # Probes sit on files: with copies, no case is hit by the programs of another.
+        shutil.copytree(config.directory, work, symlinks=True)
+        config = config._replace(directory=work)
         if case.cleanup:
             stack.callback(_run_to_completion, case.cleanup, config, tmp)
         if case.setup:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import functools
-import os
 
 import pytest
 
 from . import runner
-from .data import DATA_VARIABLE, Data, data_directory, load
+from .data import Data, data_directory, load
 from .passing import read_passing
 
 
 @functools.cache
 def loaded() -> tuple[Data, runner.Config]:
     directory = data_directory()
-    if directory is None:
-        pytest.skip(f"{DATA_VARIABLE} does not name a directory with the conformance data")
+    assert directory is not None
     data = load(directory)
     return data, runner.configuration(data)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="tracing needs root")
+@pytest.mark.needs("conformance-cases", "root", "gcc", "sdt")
 @pytest.mark.parametrize("case_id", read_passing())
 def test_case(case_id: str) -> None:
     data, config = loaded()
