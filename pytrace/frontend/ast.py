@@ -59,7 +59,7 @@ class ArrayType(Node):
 
 
 if TYPE_CHECKING:
-    TypeExpr: TypeAlias = Union[NamedType, TagType, TypeofType, PointerType, ArrayType]
+    TypeExpr: TypeAlias = NamedType | TagType | TypeofType | PointerType | ArrayType
 else:
     TypeExpr = (NamedType, TagType, TypeofType, PointerType, ArrayType)
 
@@ -231,11 +231,11 @@ class Comptime(Node):
 
 
 if TYPE_CHECKING:
-    Expr: TypeAlias = Union[
-        IntLit, BoolLit, StrLit, Param, ParamCount, Ident, Var, Map, MapAccess, Call, Unary, IncDec,
-        AddressOf, Binary, Ternary, Cast, FieldAccess, TupleAccess, Index, TupleLit, RecordLit,
-        BlockExpr, IfExpr, Sizeof, Offsetof, Typeinfo, Comptime,
-    ]  # fmt: skip
+    Expr: TypeAlias = (
+        IntLit | BoolLit | StrLit | Param | ParamCount | Ident | Var | Map | MapAccess | Call
+        | Unary | IncDec | AddressOf | Binary | Ternary | Cast | FieldAccess | TupleAccess | Index
+        | TupleLit | RecordLit | BlockExpr | IfExpr | Sizeof | Offsetof | Typeinfo | Comptime
+    )  # fmt: skip
 else:
     Expr = (
         IntLit, BoolLit, StrLit, Param, ParamCount, Ident, Var, Map, MapAccess, Call, Unary, IncDec,
@@ -331,7 +331,6 @@ class BlockStmt(Node):
     body: Block
 
 
-
 class Import(Node):
     """``import "path";`` at root, or as a statement in a block."""
 
@@ -339,10 +338,10 @@ class Import(Node):
 
 
 if TYPE_CHECKING:
-    Stmt: TypeAlias = Union[
-        Assign, Let, ExprStmt, Discard, If, ForRange, ForMap, While, Unroll, Jump, Return,
-        BlockStmt, Import,
-    ]  # fmt: skip
+    Stmt: TypeAlias = (
+        Assign | Let | ExprStmt | Discard | If | ForRange | ForMap | While | Unroll | Jump | Return
+        | BlockStmt | Import
+    )  # fmt: skip
 else:
     Stmt = (
         Assign, Let, ExprStmt, Discard, If, ForRange, ForMap, While, Unroll, Jump, Return,
@@ -439,7 +438,7 @@ class Fn(Node):
 
 
 if TYPE_CHECKING:
-    Item: TypeAlias = Union[Probe, Macro, Fn, MapDecl]
+    Item: TypeAlias = Probe | Macro | Fn | MapDecl
 else:
     Item = (Probe, Macro, Fn, MapDecl)
 
