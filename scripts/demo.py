@@ -11,8 +11,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from pytrace.linux.rights import rights
 
 SCRIPT = Path(__file__).resolve().with_name("demo.bt")
 
@@ -20,24 +22,13 @@ SCRIPT = Path(__file__).resolve().with_name("demo.bt")
 SMALL = 'interval:s:1 { @[comm] = count(); printf("%s on cpu %d\\n", comm, cpu); }'
 SHOWN_LINES = 30
 
-# What tracing takes, linux/capability.h.
-RIGHTS = {
-    "CAP_BPF": (39, "make maps and load programs"),
-    "CAP_PERFMON": (38, "attach them to events and read kernel memory"),
+USES = {
+    "CAP_BPF": "make maps and load programs",
+    "CAP_PERFMON": "attach them to events and read kernel memory",
 }
-CAP_SYS_ADMIN = 21
 
 # So that a machine at rest has something to show.
 LOAD = "while sleep 0.1; do cat /proc/loadavg /proc/uptime; done >/dev/null"
-
-
-def missing_rights() -> dict[str, str]:
-    """Capability -> what it is for, for each that this process lacks."""
-    status = Path("/proc/self/status").read_text()
-    effective = int(status.partition("CapEff:")[2].split()[0], 16)
-    if effective >> CAP_SYS_ADMIN & 1:
-        return {}
-    return {name: use for name, (bit, use) in RIGHTS.items() if not effective >> bit & 1}
 
 
 @contextlib.contextmanager
@@ -57,10 +48,10 @@ def trace(pytrace: str) -> int:
         return subprocess.run([pytrace, str(SCRIPT)]).returncode
 
 
-def compile_only(pytrace: str, missing: dict[str, str]) -> int:
+def compile_only(pytrace: str, missing: Sequence[str]) -> int:
     print("Tracing the kernel takes rights that this process does not have:")
-    for name, use in missing.items():
-        print(f"  {name:12} {use}")
+    for name in missing:
+        print(f"  {name:12} {USES[name]}")
     print("Root has them: sudo make demo\n")
     print("Compiling takes none. This script")
     print(f"\n  {SMALL}\n\nbecomes", flush=True)
@@ -75,7 +66,7 @@ def compile_only(pytrace: str, missing: dict[str, str]) -> int:
 
 def main() -> int:
     pytrace = sys.argv[1]
-    missing = missing_rights()
+    missing = rights().missing
     return compile_only(pytrace, missing) if missing else trace(pytrace)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pytrace.linux.rights import Rights
 from scripts import demo
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,28 +22,17 @@ def tracer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(command)
 
 
-def rights(monkeypatch: pytest.MonkeyPatch, effective: int) -> list[str]:
-    status = f"Name:\tx\nCapInh:\t0\nCapEff:\t{effective:016x}\nCapBnd:\t0\n"
-    monkeypatch.setattr(Path, "read_text", lambda _: status)
-    return list(demo.missing_rights())
-
-
-def test_it_names_exactly_the_missing_capabilities(monkeypatch: pytest.MonkeyPatch) -> None:
-    bpf, perfmon, admin = 1 << 39, 1 << 38, 1 << 21
-    assert rights(monkeypatch, 0) == ["CAP_BPF", "CAP_PERFMON"]
-    assert rights(monkeypatch, bpf) == ["CAP_PERFMON"]
-    assert rights(monkeypatch, perfmon) == ["CAP_BPF"]
-    assert rights(monkeypatch, bpf | perfmon) == []
-    assert rights(monkeypatch, admin) == []
+def test_every_right_that_may_be_missing_is_explained() -> None:
+    assert tuple(demo.USES) == Rights(uid=1000, capabilities=0).missing
 
 
 def test_without_rights_a_script_is_compiled_and_shown(
     tracer: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    status = demo.compile_only(tracer, {"CAP_BPF": "make maps"})
+    status = demo.compile_only(tracer, ["CAP_BPF"])
     lines = capfd.readouterr().out.splitlines()
     assert status == 3
-    assert "  CAP_BPF      make maps" in lines
+    assert "  CAP_BPF      make maps and load programs" in lines
     start = lines.index("<--mode>")
     assert lines[start : start + 5] == ["<--mode>", "<codegen>", "<-d>", "<codegen>", "<-e>"]
     assert lines[start + 5] == f"<{demo.SMALL}>"
