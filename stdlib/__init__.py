@@ -2,3 +2,11 @@
 
 if not __name__.startswith("pytrace."):
     raise ImportError(f"import this package by its full name, pytrace.stdlib, not {__name__}")
+
+LIBRARY = ("base.bt",)
+
+
+def sources() -> tuple[tuple[str, bytes], ...]:
+    """Name and text of each library file, as diagnostics name it."""
+    directory = __file__.rpartition("/")[0]
+    return tuple((f"stdlib/{name}", __loader__.get_data(f"{directory}/{name}")) for name in LIBRARY)

@@ -16,9 +16,10 @@ Memory is made of ``Slot``s (a place for a value larger than a word, or one whos
 needed) and mutable words are ``Cell``s (a scratch variable that holds a number). ``storage``
 decides where a slot lives.
 
-The body of a loop may use only values made inside the body: what crosses its border goes through
-slots and cells. So a back end may turn a body into a function of its own (a callback of
-bpf_loop) that is given the frame. ``check`` holds this rule and the others.
+The body of ``Repeat`` and ``ForEach`` may use only values made inside the body: what crosses its
+border goes through slots and cells. So a back end may turn such a body into a function of its own
+(a callback of bpf_loop) that is given the frame. A ``Loop`` is native: its body sees the values
+around it. ``check`` holds this rule and the others.
 """
 
 from __future__ import annotations

@@ -22,10 +22,14 @@ if TYPE_CHECKING:
 
 
 class Linux:
-    """The running kernel. Paths and lists are looked up when first needed, and kept."""
+    """The running kernel. Paths and lists are looked up when first needed, and kept.
 
-    def __init__(self, sys: Syscalls, features: Features | None = None) -> None:
+    ``pid`` is that of -p, for the providers whose events the kernel filters; -1 without one.
+    """
+
+    def __init__(self, sys: Syscalls, features: Features | None = None, *, pid: int = -1) -> None:
         self.sys = sys
+        self.pid = pid
         self._features = features
         self._tracefs = ""
         self._cpus: tuple[int, ...] = ()

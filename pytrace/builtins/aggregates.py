@@ -1,0 +1,108 @@
+"""Aggregating functions: the whole right side of an assignment to a map (language 10)."""
+
+from __future__ import annotations
+
+from pytrace.base.types import NONE, Aggregate, Int, int_type, is_scalar
+from pytrace.builtins.registry import Arg, Builtin
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pytrace.base.types import Type
+    from pytrace.builtins.registry import BuiltinCall
+    from pytrace.semantics.typing import Typing
+
+MAX_HIST_BITS = 5
+MAX_LHIST_BUCKETS = 1000
+
+
+def _of_number(t: Typing, call: BuiltinCall) -> Type:
+    """Aggregates of one integer carry its sign."""
+    found = t.types.get(call.args[0], NONE)
+    signed = int_type(found).signed if is_scalar(found) else True
+    if isinstance(found, Aggregate):
+        signed = found.signed
+    return Aggregate(kind=call.name, signed=signed)
+
+
+def _hist_type(t: Typing, call: BuiltinCall) -> Type:
+    bits = t.literal(call.args[1]) if len(call.args) > 1 else 0
+    if not isinstance(bits, int):
+        return t.error("bad-argument", "hist: invalid bits value (must be literal)", call.span)
+    if not 0 <= bits <= MAX_HIST_BITS:
+        return t.error("bad-argument", f"hist: bits {bits} must be 0..5", call.span)
+    return Aggregate(kind="hist", signed=True, params=(bits,))
+
+
+def _lhist_type(t: Typing, call: BuiltinCall) -> Type:
+    bounds = []
+    for name, arg in zip(("min", "max", "step"), call.args[1:]):
+        value = t.literal(arg)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            return t.error(
+                "bad-argument",
+                f"lhist: invalid {name} value (must be non-negative literal)",
+                call.span,
+            )
+        bounds.append(value)
+    low, high, step = bounds
+    if step == 0:
+        return t.error("bad-argument", "lhist() step must be >= 1 (0 provided)", call.span)
+    if low >= high:
+        return t.error(
+            "bad-argument",
+            f"lhist() min must be less than max (provided min {low} and max {high})",
+            call.span,
+        )
+    buckets = (high - low) // step
+    if buckets > MAX_LHIST_BUCKETS:
+        return t.error(
+            "bad-argument",
+            f"lhist() too many buckets, must be <= {MAX_LHIST_BUCKETS} (would need {buckets})",
+            call.span,
+        )
+    return Aggregate(kind="lhist", signed=True, params=(low, high, step))
+
+
+def _simple(name: str, doc: str) -> Builtin:
+    return Builtin(
+        name=name,
+        doc=doc,
+        returns=_of_number,
+        params=(Arg(name="n", kind="int"),),
+        aggregate=name,
+    )
+
+
+COUNT = Builtin(
+    name="count",
+    doc="Counts how often this is reached.",
+    returns=Aggregate(kind="count", signed=False),
+    aggregate="count",
+    bare=True,
+)
+SUM = _simple("sum", "Adds up a number.")
+MIN = _simple("min", "Keeps the smallest number seen.")
+MAX = _simple("max", "Keeps the largest number seen.")
+AVG = _simple("avg", "Average of a number.")
+STATS = _simple("stats", "Count, average and total of a number.")
+HIST = Builtin(
+    name="hist",
+    doc="Histogram with a bucket for each power of two, each cut in 2**bits parts.",
+    returns=_hist_type,
+    params=(Arg(name="n", kind="int"), Arg(name="bits", kind="number", optional=True)),
+    aggregate="hist",
+)
+LHIST = Builtin(
+    name="lhist",
+    doc="Histogram with buckets of equal width from min to max.",
+    returns=_lhist_type,
+    params=(
+        Arg(name="n", kind="int"),
+        Arg(name="min"),
+        Arg(name="max"),
+        Arg(name="step"),
+    ),
+    aggregate="lhist",
+)
+
+__all__ = ["Int"]

@@ -1,0 +1,80 @@
+"""Time: when something happened, by several clocks."""
+
+from __future__ import annotations
+
+from pytrace.base.types import U64
+from pytrace.builtins.registry import Arg, Builtin
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pytrace.base.types import Type
+    from pytrace.builtins.registry import BuiltinCall
+    from pytrace.ir import nodes as ir
+    from pytrace.semantics.lower import Lowering
+    from pytrace.semantics.typing import Typing
+
+CLOCKS = {
+    "boot": "ktime_get_boot_ns",
+    "monotonic": "ktime_get_ns",
+    "tai": "ktime_get_tai_ns",
+}
+"""Timestamp modes and the helper that reads each."""
+
+
+def _nsecs_type(t: Typing, call: BuiltinCall) -> Type:
+    mode = word_of(call, "boot")
+    if mode not in CLOCKS and mode != "sw_tai":
+        return t.error(
+            "bad-argument",
+            f"Invalid timestamp mode: {mode}",
+            call.span,
+            hints=["the modes are boot, monotonic, tai and sw_tai"],
+        )
+    return U64
+
+
+def _lower_nsecs(lo: Lowering, call: BuiltinCall) -> ir.Value:
+    mode = word_of(call, "boot")
+    if mode == "sw_tai":
+        lo.need_param("tai_offset", "tai_offset_ns")
+        return lo.b.add(lo.b.helper("ktime_get_boot_ns"), lo.b.param("tai_offset"))
+    return lo.b.helper(CLOCKS[mode])
+
+
+def word_of(call: BuiltinCall, default: str) -> str:
+    """The bare word given as the first argument."""
+    if not call.args:
+        return default
+    name = getattr(call.args[0], "name", "")
+    return str(name)
+
+
+def _lower_start(lo: Lowering, call: BuiltinCall) -> ir.Value:
+    lo.need_param("start_ns", "start_ns")
+    return lo.b.param("start_ns")
+
+
+NSECS = Builtin(
+    name="nsecs",
+    doc="Nanoseconds of a clock: boot (default), monotonic, tai or sw_tai.",
+    returns=_nsecs_type,
+    params=(Arg(name="mode", kind="word", optional=True),),
+    lower=_lower_nsecs,
+    bare=True,
+)
+
+START = Builtin(
+    name="__start_ns",
+    doc="Boot clock at the start of this run, in nanoseconds.",
+    returns=U64,
+    lower=_lower_start,
+    bare=True,
+)
+
+JIFFIES = Builtin(
+    name="jiffies",
+    doc="The kernel's jiffies counter.",
+    returns=U64,
+    lower=lambda lo, call: lo.b.helper("jiffies64"),
+    bare=True,
+)

@@ -1,0 +1,29 @@
+"""Faults inside a probe, sent to user space with their place in the script (language 14.3)."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Final
+
+    from pytrace.model.running import Event, Handler, SessionView
+
+MAP_FULL: Final = (
+    "Map full; can't update element. Try increasing max_map_keys config or manually setting the"
+    " max entries in a map declaration e.g. `let {name} = hash(5000)`"
+)
+DIVISION_BY_ZERO: Final = (
+    "Divide or modulo by 0 detected. This can lead to unexpected results. 1 is being used as the"
+    " result."
+)
+
+
+def _handle_fault(event: Event, session: SessionView) -> None:
+    message, helper = event.static
+    retcode = event.values[0] if event.values else 0
+    assert isinstance(message, str) and isinstance(helper, str) and isinstance(retcode, int)
+    session.sink.runtime_error(message, event.span, helper=helper, retcode=retcode)
+
+
+HANDLERS: Final[Mapping[str, Handler]] = {"fault": _handle_fault}

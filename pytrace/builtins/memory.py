@@ -1,0 +1,66 @@
+"""Pointers and bytes (language 9.3)."""
+
+from __future__ import annotations
+
+from pytrace.base.frozen import replace
+from pytrace.base.types import I64, NONE, Int, Ptr, int_type
+from pytrace.builtins.registry import Arg, Builtin
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pytrace.base.types import Type
+    from pytrace.builtins.registry import BuiltinCall, TypeRule
+    from pytrace.ir import nodes as ir
+    from pytrace.semantics.lower import Lowering
+    from pytrace.semantics.typing import Typing
+
+
+def _spaced(space: str) -> TypeRule:
+    def rule(t: Typing, call: BuiltinCall) -> Type:
+        found = t.types.get(call.args[0], NONE)
+        if isinstance(found, Ptr):
+            return replace(found, space=space)
+        return Ptr(to=Int(bits=8, signed=True), space=space)
+
+    return rule
+
+
+def _lower_same(lo: Lowering, call: BuiltinCall) -> ir.Value:
+    return lo.word(call.args[0])
+
+
+def _bswap_type(t: Typing, call: BuiltinCall) -> Type:
+    found = t.types.get(call.args[0], NONE)
+    bits = int_type(found).bits if isinstance(found, Int) else 64
+    return Int(bits=bits, signed=False)
+
+
+def _lower_bswap(lo: Lowering, call: BuiltinCall) -> ir.Value:
+    bits = int_type(lo.types[call.args[0]]).bits
+    word = lo.word(call.args[0])
+    return lo.b.extend(word, 8, signed=False) if bits == 8 else lo.b.byte_swap(word, bits)
+
+
+KPTR = Builtin(
+    name="kptr",
+    doc="The same pointer, into kernel memory.",
+    returns=_spaced("kernel"),
+    params=(Arg(name="pointer", kind="pointer"),),
+    lower=_lower_same,
+)
+UPTR = Builtin(
+    name="uptr",
+    doc="The same pointer, into user memory.",
+    returns=_spaced("user"),
+    params=(Arg(name="pointer", kind="pointer"),),
+    lower=_lower_same,
+)
+BSWAP = Builtin(
+    name="bswap",
+    doc="The number with its bytes reversed.",
+    returns=_bswap_type,
+    params=(Arg(name="n", kind="int"),),
+    lower=_lower_bswap,
+)
+
+__all__ = ["I64"]

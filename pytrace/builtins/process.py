@@ -1,0 +1,162 @@
+"""Who is running: process, thread, user, CPU."""
+
+from __future__ import annotations
+
+from pytrace.base.types import COMM, U32, U64
+from pytrace.builtins.clock import word_of
+from pytrace.builtins.registry import Arg, Builtin
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pytrace.base.types import Type
+    from pytrace.builtins.registry import BuiltinCall, LowerRule
+    from pytrace.ir import nodes as ir
+    from pytrace.semantics.lower import Lowering
+    from pytrace.semantics.typing import Typing
+
+
+def _id_type(t: Typing, call: BuiltinCall) -> Type:
+    if word_of(call, "curr_ns") not in ("curr_ns", "init"):
+        return t.error(
+            "bad-argument",
+            f"{call.name}() only supports curr_ns and init as the argument",
+            call.span,
+        )
+    return U32
+
+
+def pid_tgid(lo: Lowering, *, init: bool) -> ir.Value:
+    """A word of (process id << 32 | thread id), in the tracer's PID namespace unless ``init``.
+
+    ``pid_ns_ino`` is 0 at load if the tracer is in the initial namespace: the verifier then drops
+    the slower branch.
+    """
+    b = lo.b
+    if init or not lo.env.kernel.supports("ns_pid_tgid"):
+        return b.helper("get_current_pid_tgid")
+    lo.need_param("pid_ns_dev", "pid_ns_dev")
+    lo.need_param("pid_ns_ino", "pid_ns_ino")
+    result = b.cell("pid_tgid")
+    inode = b.param("pid_ns_ino")
+    with b.block() as initial:
+        b.set(result, b.helper("get_current_pid_tgid"))
+    with b.block() as inner:
+        info = b.slot("pidns_info", 8)
+        at = b.address(info)
+        b.zero(at, 8)
+        b.helper("get_ns_current_pid_tgid", b.param("pid_ns_dev"), inode, at, 8)
+        # struct bpf_pidns_info { u32 pid (the thread's), tgid }: the same word, little endian.
+        b.set(result, b.load(at, 0, 8))
+    b.if_else(b.negate(inode), initial[0], inner[0])
+    return b.get(result)
+
+
+def _lower_pid(lo: Lowering, call: BuiltinCall) -> ir.Value:
+    return lo.b.binop("lshr", pid_tgid(lo, init=word_of(call, "") == "init"), 32)
+
+
+def _lower_tid(lo: Lowering, call: BuiltinCall) -> ir.Value:
+    return lo.b.extend(pid_tgid(lo, init=word_of(call, "") == "init"), 32, signed=False)
+
+
+def _comm_into(lo: Lowering, call: BuiltinCall, target: ir.Value) -> None:
+    lo.b.helper("get_current_comm", target, COMM.size)
+
+
+def _lower_cpu(lo: Lowering, call: BuiltinCall) -> ir.Value:
+    return lo.b.extend(lo.b.helper("get_smp_processor_id"), 32, signed=False)
+
+
+def _lower_rand(lo: Lowering, call: BuiltinCall) -> ir.Value:
+    return lo.b.extend(lo.b.helper("get_prandom_u32"), 32, signed=False)
+
+
+def _param(name: str, kind: str) -> LowerRule:
+    def lower(lo: Lowering, call: BuiltinCall) -> ir.Value:
+        lo.need_param(name, kind)
+        return lo.b.param(name)
+
+    return lower
+
+
+PID = Builtin(
+    name="pid",
+    doc="Process id (thread group id) in the tracer's PID namespace; pid(init) in the initial one.",
+    returns=_id_type,
+    params=(Arg(name="namespace", kind="word", optional=True),),
+    lower=_lower_pid,
+    bare=True,
+)
+
+TID = Builtin(
+    name="tid",
+    doc="Thread id in the tracer's PID namespace; tid(init) in the initial one.",
+    returns=_id_type,
+    params=(Arg(name="namespace", kind="word", optional=True),),
+    lower=_lower_tid,
+    bare=True,
+)
+
+COMM_NAME = Builtin(
+    name="comm",
+    doc="Name of the current thread.",
+    returns=COMM,
+    into=_comm_into,
+    bare=True,
+)
+
+UID_GID = Builtin(
+    name="__uid_gid",
+    doc="User id in the low, group id in the high 32 bits, both of the initial user namespace.",
+    returns=U64,
+    lower=lambda lo, call: lo.b.helper("get_current_uid_gid"),
+    bare=True,
+)
+
+CGROUP = Builtin(
+    name="cgroup",
+    doc="Id of the current cgroup (version 2).",
+    returns=U64,
+    lower=lambda lo, call: lo.b.helper("get_current_cgroup_id"),
+    bare=True,
+)
+
+CPU = Builtin(
+    name="cpu",
+    doc="The CPU that this runs on.",
+    returns=U64,
+    lower=_lower_cpu,
+    bare=True,
+)
+
+NCPUS = Builtin(
+    name="ncpus",
+    doc="Number of possible CPUs.",
+    returns=U64,
+    lower=_param("ncpus", "ncpus"),
+    bare=True,
+)
+
+NUMAID = Builtin(
+    name="numaid",
+    doc="NUMA node of the current CPU.",
+    returns=U64,
+    lower=lambda lo, call: lo.b.extend(lo.b.helper("get_numa_node_id"), 32, signed=False),
+    bare=True,
+)
+
+RAND = Builtin(
+    name="rand",
+    doc="A pseudo-random number of 32 bits.",
+    returns=U32,
+    lower=_lower_rand,
+    bare=True,
+)
+
+CPID = Builtin(
+    name="cpid",
+    doc="Process id of the command started with -c; 0 without one.",
+    returns=U64,
+    lower=_param("child_pid", "child_pid"),
+    bare=True,
+)

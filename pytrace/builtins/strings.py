@@ -1,0 +1,176 @@
+"""Text and bytes read from memory (language 9.3)."""
+
+from __future__ import annotations
+
+from pytrace.base.types import I64, U64, Array, Buf, Ptr, Str
+from pytrace.builtins.registry import Arg, Builtin
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pytrace.base.types import Type
+    from pytrace.builtins.registry import BuiltinCall
+    from pytrace.frontend import ast
+    from pytrace.ir import nodes as ir
+    from pytrace.semantics.lower import Lowering
+    from pytrace.semantics.typing import Typing
+
+
+def _str_type(t: Typing, call: BuiltinCall) -> Type:
+    limit = t.env.config.max_strlen
+    text = t.literal(call.args[0])
+    length = t.literal(call.args[1]) if len(call.args) > 1 else None
+    if isinstance(text, bytes):
+        return Str(length=len(text) + 1)
+    if len(call.args) == 1:
+        found = t.types.get(call.args[0])
+        if isinstance(found, Str):
+            return found
+        return Str(length=limit)
+    if isinstance(length, int):
+        if length < 0:
+            return t.error(
+                "bad-argument",
+                f"str: invalid length value (must be non-negative): {length}",
+                call.span,
+            )
+        if length > limit:
+            t.warn(
+                "length-shortened",
+                f"length param ({length}) is too long and will be shortened to {limit} bytes"
+                " (see PYTRACE_MAX_STRLEN)",
+                call.span,
+            )
+        return Str(length=min(length + 1, limit))
+    return Str(length=limit)
+
+
+def _str_into(lo: Lowering, call: BuiltinCall, target: ir.Value) -> None:
+    """Reads text; a length that is not a literal cuts it at ``n - 1`` bytes."""
+    result = call.result
+    assert isinstance(result, Str)
+    source = call.args[0]
+    size = result.length
+    bound = _length(lo, call.args[1], size) if len(call.args) > 1 else None
+    lo.string_into(source, target, size, bound)
+
+
+def _length(lo: Lowering, node: ast.Expr, size: int) -> ir.Value | None:
+    """A run-time length as a word in 0..size, or None for a literal (the type has it)."""
+    if isinstance(lo.literal(node), int):
+        return None
+    b = lo.b
+    wanted = lo.word(node)
+    return b.select(b.compare("ult", wanted, size), wanted, size)
+
+
+def _buf_type(t: Typing, call: BuiltinCall) -> Type:
+    limit = t.env.config.max_strlen - 4
+    found = t.types.get(call.args[0])
+    length = t.literal(call.args[1]) if len(call.args) > 1 else None
+    if isinstance(length, int):
+        if length < 0:
+            return t.error(
+                "bad-argument",
+                f"buf: invalid length value (must be non-negative): {length}",
+                call.span,
+            )
+        return Buf(length=min(length, limit))
+    if len(call.args) > 1:
+        return Buf(length=limit)
+    if isinstance(found, (Array, Str)):
+        return Buf(length=min(found.size, limit))
+    return t.error(
+        "argument-count",
+        "buf() expects a length argument for non-array type",
+        call.span,
+    )
+
+
+def _buf_into(lo: Lowering, call: BuiltinCall, target: ir.Value) -> None:
+    """u32 length, then the bytes; on a failed read the bytes are zero."""
+    result = call.result
+    assert isinstance(result, Buf)
+    b = lo.b
+    capacity = result.length
+    count: ir.Value | int = capacity
+    if len(call.args) > 1 and not isinstance(lo.literal(call.args[1]), int):
+        count = _length(lo, call.args[1], capacity) or capacity
+    b.zero(target, result.size)
+    b.store(target, 0, 4, count)
+    place = lo.memory_argument(call.args[0])
+    if isinstance(count, int) and count == 0:
+        return
+    lo.read_place(place, b.offset(target, 4), count, capacity)
+
+
+def _strlen_type(t: Typing, call: BuiltinCall) -> Type:
+    found = t.types.get(call.args[0])
+    text = t.literal(call.args[0])
+    if isinstance(text, bytes):
+        t.set_literal(call.node, len(text.split(b"\0")[0]))
+    if isinstance(found, Str) or (isinstance(found, (Ptr, Array)) and _bytes_of(found)):
+        return U64
+    return t.error(
+        "bad-argument", f"strlen() expects a string argument ({found} provided)", call.span
+    )
+
+
+def _bytes_of(found: Ptr | Array) -> bool:
+    elem = found.to if isinstance(found, Ptr) else found.elem
+    return elem.size == 1
+
+
+def _lower_strlen(lo: Lowering, call: BuiltinCall) -> ir.Value:
+    literal = lo.literal(call.node)
+    if isinstance(literal, int):
+        return lo.b.const(literal)
+    return lo.string_length(call.args[0])
+
+
+def _strncmp_type(t: Typing, call: BuiltinCall) -> Type:
+    count = t.literal(call.args[2])
+    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+        return t.error("bad-argument", "Builtin strncmp requires a non-negative literal", call.span)
+    return U64
+
+
+def _lower_strncmp(lo: Lowering, call: BuiltinCall) -> ir.Value:
+    count = lo.literal(call.args[2])
+    assert isinstance(count, int)
+    return lo.strings_differ(call.args[0], call.args[1], count)
+
+
+STR = Builtin(
+    name="str",
+    doc="Reads text at an address, up to its zero byte or n - 1 bytes.",
+    returns=_str_type,
+    params=(Arg(name="address", kind="string"), Arg(name="n", kind="int", optional=True)),
+    into=_str_into,
+)
+BUF = Builtin(
+    name="buf",
+    doc="Reads n bytes at an address.",
+    returns=_buf_type,
+    params=(Arg(name="address", kind="buffer"), Arg(name="n", kind="int", optional=True)),
+    into=_buf_into,
+)
+STRLEN = Builtin(
+    name="strlen",
+    doc="Length of a text in bytes.",
+    returns=_strlen_type,
+    params=(Arg(name="text"),),
+    lower=_lower_strlen,
+)
+STRNCMP = Builtin(
+    name="strncmp",
+    doc="0 if the first n bytes of two texts are equal, else not 0.",
+    returns=_strncmp_type,
+    params=(
+        Arg(name="a", kind="strict_string"),
+        Arg(name="b", kind="strict_string"),
+        Arg(name="n"),
+    ),
+    lower=_lower_strncmp,
+)
+
+__all__ = ["I64"]

@@ -1,0 +1,113 @@
+"""Drives the compile side: text in, ``CompiledProgram`` out.
+
+A pure function of the request and of what ``KernelInfo`` answers.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from pytrace.base.diagnostics import DiagnosticSink, render
+from pytrace.base.source import SourceFile
+from pytrace.builtins import registry
+from pytrace.frontend.parser import parse
+from pytrace.ir import nodes as ir
+from pytrace.ir.walk import walk
+from pytrace.model.request import CompileResult
+from pytrace.probes import provider
+from pytrace.semantics import pipeline
+from pytrace.semantics.env import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pytrace.frontend import ast
+    from pytrace.kernel.info import KernelInfo
+    from pytrace.model.compiled import CompiledProgram
+    from pytrace.model.request import CompileRequest
+
+
+def compile_program(request: CompileRequest, kernel: KernelInfo) -> CompileResult:
+    """Compiles a script. Faults of the script are in the result's sink, never raised."""
+    sink = DiagnosticSink()
+    dumps: list[tuple[str, str]] = []
+    wanted = set(request.stages)
+    program = parse(request.source, sink)
+    if program is None or sink.failed:
+        return CompileResult(program=None, sink=sink)
+
+    def dump(stage: str, tree: ast.Program) -> None:
+        if "ast" in wanted or "all" in wanted:
+            from pytrace.frontend.print import format_program
+
+            dumps.append(("ast", f"AST after: {stage}\n{'-' * 19}\n{format_program(tree)}"))
+
+    lowered = pipeline.run(
+        program,
+        kernel,
+        sink,
+        builtins=registry.load_all(),
+        providers=provider.load_all(),
+        library=library(),
+        parameters=request.params,
+        environment=request.config_environment,
+        settings=Settings(unsafe=request.unsafe, pid=request.pid, has_child=request.has_child),
+        dump=dump,
+    )
+    if lowered is None:
+        return CompileResult(program=None, sink=sink, dumps=tuple(dumps))
+    compiled = _generate(lowered, kernel, sink, wanted, dumps)
+    return CompileResult(program=compiled, sink=sink, dumps=tuple(dumps))
+
+
+def _generate(
+    lowered: pipeline.Lowered,
+    kernel: KernelInfo,
+    sink: DiagnosticSink,
+    wanted: set[str],
+    dumps: list[tuple[str, str]],
+) -> CompiledProgram:
+    from pytrace import __version__
+    from pytrace.codegen import CodegenOptions, generate
+    from pytrace.ir.print import print_module
+
+    if "ir" in wanted or "all" in wanted:
+        dumps.append(("ir", print_module(lowered.module)))
+    config = lowered.env.config
+    options = CodegenOptions(
+        version=__version__,
+        arch=kernel.identity().arch,
+        cpu="v3",
+        on_stack_limit=config.on_stack_limit,
+        config=config.run_values(),
+        structs=lowered.structs,
+        enums=lowered.enums,
+        warnings=tuple((d.severity, render(d)) for d in sink.warnings),
+        features=_features(lowered.module, kernel),
+    )
+    return generate(lowered.module, options)
+
+
+def _features(module: ir.Module, kernel: KernelInfo) -> frozenset[str]:
+    """The features that this module could use and this kernel has: each answer costs a trial."""
+    kinds = {type(instr) for function in module.functions for instr in walk(function.body)}
+    wanted = {ir.Repeat: "loop", ir.ForEach: "for_each_map_elem"}
+    used = {name for kind, name in wanted.items() if kind in kinds}
+    used.add("probe_read_kernel")
+    return frozenset(name for name in used if kernel.supports(name))
+
+
+@cache
+def library() -> Mapping[str, Sequence[ast.Macro]]:
+    """Macros of the standard library by name."""
+    from pytrace.stdlib import sources
+
+    found: dict[str, list[ast.Macro]] = {}
+    for name, text in sources():
+        sink = DiagnosticSink()
+        program = parse(SourceFile(name, text), sink)
+        assert program is not None and not sink.failed, render(sink.items[0])
+        for macro in program.macros:
+            found.setdefault(macro.name, []).append(macro)
+    return found

@@ -1,0 +1,97 @@
+"""What a provider is: the two halves of one kind of probe, in one file each.
+
+The compile half is the methods of a ``Provider``; it sees the machine through ``KernelInfo``
+alone. The run half is the module's function ``attach``: the session imports the module that
+``AttachSpec.provider`` names and nothing of the compile side.
+"""
+
+from __future__ import annotations
+
+from pytrace.base.text import closest
+from pytrace.base.types import KERNEL
+from pytrace.model.probing import ParseProblem, ProbeContext, ProgShape, Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Final, Union
+
+    from pytrace.kernel.info import KernelInfo
+    from pytrace.model.probing import AttachText
+
+    Parsed = Union[Target, ParseProblem]
+    Expanded = Union[Sequence[Target], ParseProblem]
+
+
+class Provider:
+    """Base of providers. ``module`` names the file; ``order`` tells how probes of one event fire.
+
+    ``fires_forward``: the kernel runs the progs of an event in the order of attaching; where it
+    runs the last one first, the session attaches backwards (language 7.5).
+    """
+
+    name = ""
+    aliases: tuple[str, ...] = ()
+    module = ""
+    doc = ""
+    fires_forward = True
+
+    def __init__(self, name: str = "") -> None:
+        if name:
+            self.name = name
+
+    def parse(self, ap: AttachText, pid: int | None) -> Parsed:
+        """The target that a text means. ``pid`` is that of -p."""
+        raise NotImplementedError
+
+    def expand(self, target: Target, kernel: KernelInfo, pid: int | None) -> Expanded:
+        """The distinct attach points of a target that may be a wildcard; checks that they exist."""
+        return (target,)
+
+    def context(self, target: Target, kernel: KernelInfo) -> ProbeContext:
+        """What a probe on this target offers."""
+        return ProbeContext(space=KERNEL, probetype=self.name)
+
+    def shape(self, targets: Sequence[Target], kernel: KernelInfo) -> ProgShape:
+        """How the prog is loaded."""
+        raise NotImplementedError
+
+    def list(self, pattern: str, kernel: KernelInfo) -> Iterator[str]:
+        """Attach points whose text matches a pattern, for ``-l``."""
+        return iter(())
+
+    def count_problem(self, ap: AttachText, wanted: str) -> ParseProblem:
+        found = len(ap.parts)
+        unit = "argument" if wanted == "1" else "arguments"
+        return ParseProblem(
+            code="attach-point",
+            message=f"{self.name} probe type requires {wanted} {unit}, found {found}",
+        )
+
+
+MODULES: Final = ("interval", "special", "tracepoint", "uprobe")
+
+
+def load_all() -> dict[str, Provider]:
+    """Every provider by name and by alias, in lower case (``u`` and ``U`` differ)."""
+    found: dict[str, Provider] = {}
+    for module in MODULES:
+        loaded = __import__(f"pytrace.probes.{module}", fromlist=["PROVIDERS"])
+        for provider in loaded.PROVIDERS:
+            for name in (provider.name, *provider.aliases):
+                found[name] = provider
+    return found
+
+
+def find(providers: dict[str, Provider], name: str) -> Provider | None:
+    """Names are case-insensitive, but for the short names of uprobe and usdt."""
+    return providers.get(name) or (providers.get(name.lower()) if name not in ("u", "U") else None)
+
+
+def unknown(providers: dict[str, Provider], name: str) -> ParseProblem:
+    guess = closest(name, [n for n in providers if len(n) > 2])
+    return ParseProblem(
+        code="unknown-provider",
+        message=f"Invalid probe type: {name}",
+        hints=(f"Did you mean {guess}?",) if guess else (),
+    )

@@ -1,0 +1,58 @@
+"""begin, end: before the first and after the last event. They run by BPF_PROG_TEST_RUN."""
+
+from __future__ import annotations
+
+from pytrace.base.types import UNKNOWN
+from pytrace.model.probing import ProbeContext, ProgShape, Target
+from pytrace.probes.provider import Provider
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Final
+
+    from pytrace.kernel.info import KernelInfo
+    from pytrace.model.compiled import AttachSpec
+    from pytrace.model.probing import AttachText
+    from pytrace.probes.provider import Parsed
+
+BEGIN: Final = "begin"
+END: Final = "end"
+
+
+class SpecialProvider(Provider):
+    """A moment of the tracer's own life."""
+
+    module = "special"
+
+    def parse(self, ap: AttachText, pid: int | None) -> Parsed:
+        if ap.parts:
+            return self.count_problem(ap, "0")
+        return Target(provider=self.name, name=self.name, args=(self.name,))
+
+    def context(self, target: Target, kernel: KernelInfo) -> ProbeContext:
+        return ProbeContext(space=UNKNOWN, probetype="special", user_stack=False)
+
+    def shape(self, targets: Sequence[Target], kernel: KernelInfo) -> ProgShape:
+        return ProgShape(prog_type="PROG_TYPE_RAW_TRACEPOINT")
+
+    def list(self, pattern: str, kernel: KernelInfo) -> Iterator[str]:
+        yield self.name
+
+
+def attach(prog: object, spec: AttachSpec, linux: object) -> tuple[object, ...]:
+    """Nothing is attached: the session runs these progs itself."""
+    return ()
+
+
+class BeginProvider(SpecialProvider):
+    name = BEGIN
+    doc = "Runs once, before any other probe is attached."
+
+
+class EndProvider(SpecialProvider):
+    name = END
+    doc = "Runs once, after all other probes are detached."
+
+
+PROVIDERS: Final = (BeginProvider(), EndProvider())

@@ -1,0 +1,192 @@
+"""uprobe and uretprobe: functions of programs and libraries."""
+
+from __future__ import annotations
+
+from pytrace.base.text import closest, is_wildcard, matches
+from pytrace.base.types import CONTEXT, USER, Ptr, Struct
+from pytrace.model.probing import ParseProblem, ProbeContext, ProgShape, Target
+from pytrace.probes.provider import Provider
+from pytrace.probes.registers import arguments, registers, return_value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any, Final
+
+    from pytrace.kernel.info import BinaryInfo, KernelInfo, SymbolInfo
+    from pytrace.model.compiled import AttachSpec
+    from pytrace.model.probing import AttachText
+    from pytrace.probes.provider import Expanded, Parsed
+
+PT_REGS: Final = Ptr(to=Struct(kind="struct", name="pt_regs", bytes=0), space=CONTEXT)
+
+
+class UprobeProvider(Provider):
+    """Target args after ``expand``: (path, function, file offset, offset in function).
+
+    Before it, ``parse`` gives (path, function or "", address or -1, offset in function).
+    """
+
+    name = "uprobe"
+    aliases = ("u",)
+    module = "uprobe"
+    doc = "A function's entry in a program or library: uprobe:target:function."
+    fires_forward = False
+    returns = False
+
+    def parse(self, ap: AttachText, pid: int | None) -> Parsed:
+        parts = list(ap.parts)
+        if len(parts) == 1 and pid is not None:
+            parts.insert(0, "*")
+        if len(parts) == 3 and parts[1] == "cpp":
+            parts.pop(1)
+        if len(parts) != 2:
+            return self.count_problem(ap, "2")
+        path, text = parts
+        quoted = ap.quoted[-1]
+        function, plus, offset_text = text.partition("+") if not quoted else (text, "", "")
+        offset = _integer(offset_text) if plus else 0
+        if offset is None:
+            return self._problem(f"Invalid offset: {offset_text}")
+        if offset and self.returns:
+            return self._problem("Offset not allowed")
+        address = _integer(function)
+        return Target(
+            provider=self.name,
+            name=f"{self.name}:{path}:{text}",
+            args=(path, "" if address is not None else function,
+                  -1 if address is None else address, offset),
+            wildcard=is_wildcard(path) or (is_wildcard(function) and not quoted),
+        )  # fmt: skip
+
+    def _problem(self, message: str, *hints: str) -> ParseProblem:
+        return ParseProblem(code="attach-point", message=message, hints=hints)
+
+    def expand(self, target: Target, kernel: KernelInfo, pid: int | None) -> Expanded:
+        path, function, address, offset = target.args
+        assert isinstance(path, str) and isinstance(function, str)
+        assert isinstance(address, int) and isinstance(offset, int)
+        paths = kernel.resolve_target(path, pid)
+        if not paths:
+            return self._problem(
+                f"{self.name} target file '{path}' does not exist or is not executable"
+            )
+        found: list[Target] = []
+        for full in paths if is_wildcard(path) else paths[:1]:
+            info = kernel.binary(full)
+            if info is None:
+                continue
+            made = self._in_binary(info, full, function, address, offset)
+            if isinstance(made, ParseProblem):
+                if len(paths) == 1:
+                    return made
+                continue
+            found.extend(made)
+        if found:
+            return tuple(found)
+        return self._no_match(kernel, paths[0], function)
+
+    def _in_binary(
+        self, info: BinaryInfo, path: str, function: str, address: int, offset: int
+    ) -> Expanded:
+        if address >= 0:
+            return self._at_address(info, path, address)
+        symbols = [s for s in info.symbols if s.function and _fits(function, s.name)]
+        made = []
+        seen = set()
+        for symbol in sorted(symbols, key=lambda s: s.name):
+            if (symbol.name, symbol.offset) in seen:
+                continue
+            seen.add((symbol.name, symbol.offset))
+            if offset and offset >= max(symbol.size, 1):
+                return self._problem(
+                    f"Offset outside the function bounds ('{symbol.name}' size is {symbol.size})"
+                )
+            made.append(self._target(path, symbol, offset))
+            if not is_wildcard(function):
+                break
+        return tuple(made)
+
+    def _target(self, path: str, symbol: SymbolInfo, offset: int) -> Target:
+        plus = f"+{offset}" if offset else ""
+        return Target(
+            provider=self.name,
+            name=f"{self.name}:{path}:{symbol.name}{plus}",
+            args=(path, symbol.name, symbol.offset + offset, offset),
+        )
+
+    def _at_address(self, info: BinaryInfo, path: str, address: int) -> Expanded:
+        """An address of the file as its symbols count: the symbol around it gives the offset."""
+        around = [s for s in info.symbols if s.address <= address < s.address + max(s.size, 1)]
+        if not around:
+            return self._problem(f"Could not resolve address: {path}:0x{address:x}")
+        symbol = around[0]
+        return (
+            Target(
+                provider=self.name,
+                name=f"{self.name}:{path}:{address}",
+                args=(path, "", symbol.offset + address - symbol.address, 0),
+            ),
+        )
+
+    def _no_match(self, kernel: KernelInfo, path: str, function: str) -> ParseProblem:
+        info = kernel.binary(path)
+        guess = None
+        if info is not None and not is_wildcard(function):
+            guess = closest(function, [s.name for s in info.symbols if s.function])
+        return ParseProblem(
+            code="no-match",
+            message=f"No matches for {self.name} {path}:{function}.",
+            hints=(f"Did you mean {guess}?",) if guess else (),
+        )
+
+    def context(self, target: Target, kernel: KernelInfo) -> ProbeContext:
+        arch = kernel.identity().arch
+        return ProbeContext(
+            space=USER,
+            values=() if self.returns else arguments(arch),
+            retval=return_value(arch) if self.returns else None,
+            ctx=PT_REGS,
+            registers=registers(arch),
+            func="user",
+            probetype=self.name,
+        )
+
+    def shape(self, targets: Sequence[Target], kernel: KernelInfo) -> ProgShape:
+        return ProgShape(prog_type="PROG_TYPE_KPROBE")
+
+    def list(self, pattern: str, kernel: KernelInfo) -> Iterator[str]:
+        """Functions of the file that ``target`` in ``target:function`` names."""
+        target = pattern.split(":", 1)[0]
+        for path in kernel.resolve_target(target, None):
+            info = kernel.binary(path)
+            for name in sorted({s.name for s in info.symbols if s.function}) if info else ():
+                yield f"{self.name}:{path}:{name}"
+
+
+class UretprobeProvider(UprobeProvider):
+    name = "uretprobe"
+    aliases = ("ur",)
+    doc = "A function's return in a program or library: uretprobe:target:function."
+    returns = True
+
+
+def _fits(pattern: str, name: str) -> bool:
+    return matches(pattern, name) if is_wildcard(pattern) else pattern == name
+
+
+def _integer(text: str) -> int | None:
+    try:
+        return int(text, 16) if text[:2].lower() == "0x" else int(text)
+    except ValueError:
+        return None
+
+
+def attach(prog: Any, spec: AttachSpec, linux: Any) -> list[Any]:
+    """A perf uprobe at the file offset; -p is the kernel's own filter."""
+    path, _, offset, _ = spec.args
+    returns = spec.name.startswith("uretprobe")
+    return [linux.uprobe(prog, path, offset, spec.name, retprobe=returns, pid=linux.pid)]
+
+
+PROVIDERS: Final = (UprobeProvider(), UretprobeProvider())

@@ -1,0 +1,192 @@
+"""From attach points to instances: what each body is compiled for (language 7.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytrace.base.diagnostics import ERROR, WARNING, Diagnostic
+from pytrace.frontend import ast
+from pytrace.frontend.walk import walk
+from pytrace.model.probing import AttachText, ParseProblem, ProbeContext, ProgShape, Target
+from pytrace.probes.provider import find, unknown
+from pytrace.semantics.env import Instance
+from pytrace.semantics.scope import resolve
+from pytrace.semantics.type_calls import family
+
+if TYPE_CHECKING:
+    from pytrace.probes.provider import Provider
+    from pytrace.semantics.env import Env
+    from pytrace.semantics.scope import Scopes
+
+Points = list[tuple[Target, ast.AttachPoint]]
+
+
+def instances(env: Env, program: ast.Program, providers: dict[str, Provider]) -> list[Instance]:
+    """One instance for each body and group of attach points that see the same types."""
+    made: list[Instance] = []
+    total = 0
+    for number, probe in enumerate(program.probes):
+        points: Points = []
+        broken = False
+        for point in probe.attach_points:
+            found = _expand(env, point, providers)
+            broken = broken or found is None
+            points.extend((target, point) for target in found or ())
+        scopes = resolve(probe.body, env.sink)
+        total += len(points)
+        if not points:
+            if not broken:
+                _nothing_left(env, probe)
+            continue
+        made.extend(_group(env, probe, points, providers, scopes, number))
+    _check_limits(env, program, total, len(made))
+    return made
+
+
+def function_instances(env: Env, program: ast.Program) -> list[Instance]:
+    """One instance for each ``fn``; functions see no probe."""
+    made = []
+    for fn in program.functions:
+        scopes = resolve(fn.body, env.sink, tuple(p.var for p in fn.params))
+        context = ProbeContext(space="none", probetype="function")
+        made.append(Instance(f"fn_{fn.name}", fn, (), context, ProgShape(prog_type=""), scopes))
+    return made
+
+
+def _text(point: ast.AttachPoint) -> AttachText:
+    return AttachText(
+        provider=point.provider,
+        parts=point.parts,
+        quoted=point.quoted,
+        text=point.text,
+        label=point.label,
+        location=point.location,
+        span=point.span,
+    )
+
+
+def _expand(
+    env: Env, point: ast.AttachPoint, providers: dict[str, Provider]
+) -> list[Target] | None:
+    """Targets of one attach point; None after an error that ends compiling."""
+    provider = find(providers, point.provider)
+    if provider is None:
+        _report(env, unknown(providers, point.provider), point, ERROR)
+        return None
+    pid = env.settings.pid
+    target = provider.parse(_text(point), pid)
+    if isinstance(target, ParseProblem):
+        _report(env, target, point, ERROR)
+        return None
+    expanded = provider.expand(target, env.kernel, pid)
+    if isinstance(expanded, ParseProblem):
+        return _unresolved(env, expanded, point)
+    return list(expanded)
+
+
+def _unresolved(env: Env, problem: ParseProblem, point: ast.AttachPoint) -> list[Target] | None:
+    """``missing_probes`` says what to do about an attach point that does not exist."""
+    policy = env.config.missing_probes
+    if problem.code != "no-match" or policy == "error":
+        _report(env, problem, point, ERROR)
+        return None
+    if policy == "warn":
+        text = f"{problem.message} Skipping."
+        _report(env, ParseProblem(code=problem.code, message=text), point, WARNING)
+    return []
+
+
+def _report(env: Env, problem: ParseProblem, point: ast.AttachPoint, severity: str) -> None:
+    env.sink.add(
+        Diagnostic(
+            severity=severity,
+            code=problem.code,
+            message=problem.message,
+            span=point.span,
+            hints=problem.hints,
+        )
+    )
+
+
+def _nothing_left(env: Env, probe: ast.Probe) -> None:
+    first = probe.attach_points[0].span
+    if env.config.missing_probes == "error":
+        env.sink.error(
+            "no-attach-points",
+            "Probe has no valid attach points. If this is expected, set the 'missing_probes'"
+            " config variable to 'warn'.",
+            first,
+        )
+    elif env.config.missing_probes == "warn":
+        env.sink.warn(
+            "no-attach-points",
+            "Probe has no valid attach points. It is being removed which may cause issues with"
+            " program behavior.",
+            first,
+        )
+
+
+def _group(
+    env: Env,
+    probe: ast.Probe,
+    points: Points,
+    providers: dict[str, Provider],
+    scopes: Scopes,
+    number: int,
+) -> list[Instance]:
+    """Points share one instance unless the body looks at what differs between them."""
+    specific = _looks_at_target(env, probe)
+    groups: dict[tuple[object, ...], Points] = {}
+    for index, (target, point) in enumerate(points):
+        provider = providers[target.provider]
+        alone = specific and (len(points) > 1)
+        shape = provider.shape([target], env.kernel)
+        key = (target.provider, shape, index if alone or not shape.multi else -1)
+        groups.setdefault(key, []).append((target, point))
+    made = []
+    for sub, group in enumerate(groups.values()):
+        target = group[0][0]
+        provider = providers[target.provider]
+        context = provider.context(target, env.kernel)
+        shape = provider.shape([t for t, _ in group], env.kernel)
+        name = _prog_name(target, number, sub)
+        made.append(Instance(name, probe, tuple(group), context, shape, scopes))
+    return made
+
+
+def _looks_at_target(env: Env, probe: ast.Probe) -> bool:
+    for node in walk(probe):
+        if isinstance(node, (ast.Ident, ast.Call)):
+            builtin = env.builtins.get(family(node.name))
+            if builtin is not None and builtin.per_target:
+                return True
+    return False
+
+
+def _prog_name(target: Target, number: int, sub: int) -> str:
+    """A C identifier: the attach point's name made plain, and numbers that keep it unique."""
+    plain = "".join(c if c.isalnum() and c.isascii() else "_" for c in target.name)
+    return f"{plain[:48]}_{number}_{sub}"
+
+
+def _check_limits(env: Env, program: ast.Program, points: int, progs: int) -> None:
+    span = program.probes[0].span if program.probes else program.span
+    if points > env.config.max_probes:
+        env.sink.error(
+            "too-many-probes",
+            f"Can't attach to {points} probes because it exceeds the current limit of"
+            f" {env.config.max_probes} probes.",
+            span,
+            hints=["You can increase the limit through the PYTRACE_MAX_PROBES environment variable"
+                   " or config variable, but BE CAREFUL since a high number of probes attached can"
+                   " cause your system to crash."],
+        )  # fmt: skip
+    elif progs > env.config.max_bpf_progs:
+        env.sink.error(
+            "too-many-progs",
+            f"Your program is trying to generate more than {progs} BPF programs, which exceeds"
+            f" the current limit of {env.config.max_bpf_progs}.",
+            span,
+            hints=["You can increase the limit through the PYTRACE_MAX_BPF_PROGS environment"
+                   " variable or config variable."],
+        )  # fmt: skip

@@ -1,0 +1,128 @@
+"""What all passes of one compilation share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytrace.base.frozen import Frozen
+from pytrace.base.types import NONE, Aggregate, EnumDef, StructDef, Type
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytrace.base.config import Config
+    from pytrace.base.diagnostics import DiagnosticSink
+    from pytrace.base.source import Span
+    from pytrace.builtins.registry import Builtin
+    from pytrace.frontend import ast
+    from pytrace.kernel.info import KernelInfo
+    from pytrace.model.probing import ProbeContext, ProgShape, Target
+    from pytrace.semantics.scope import Scopes, Variable
+
+
+class MapInfo:
+    """What is known of a map so far: one key type and one value type for the whole program."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.scalar: bool | None = None
+        self.key: Type = NONE
+        self.key_parts = 0
+        self.value: Type = NONE
+        self.first: Span | None = None
+        self.decl: ast.MapDecl | None = None
+        self.assigned = False
+        self.values_read = False
+
+    @property
+    def aggregate(self) -> Aggregate | None:
+        return self.value if isinstance(self.value, Aggregate) else None
+
+
+class Instance:
+    """A probe body compiled for one or more attach points that see the same types.
+
+    ``types`` and ``variables`` are the side tables that type inference fills.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        probe: ast.Probe | ast.Fn,
+        targets: tuple[tuple[Target, ast.AttachPoint], ...],
+        context: ProbeContext,
+        shape: ProgShape,
+        scopes: Scopes,
+    ) -> None:
+        self.name = name
+        self.probe = probe
+        self.targets = targets
+        self.context = context
+        self.shape = shape
+        self.scopes = scopes
+        self.types: dict[ast.Node, Type] = {}
+        self.literals: dict[ast.Node, int | bytes | bool] = {}
+        self.variables: dict[Variable, Type] = {}
+
+
+class Settings(Frozen):
+    """What the command line says about compiling; ``pid`` is -p's, ``has_child`` tells of -c."""
+
+    unsafe: bool = False
+    pid: int | None = None
+    has_child: bool = False
+
+
+class Env:
+    """One compilation: the target, the options, and where faults go."""
+
+    def __init__(
+        self,
+        kernel: KernelInfo,
+        sink: DiagnosticSink,
+        config: Config,
+        builtins: Mapping[str, Builtin],
+        settings: Settings,
+    ) -> None:
+        self.kernel = kernel
+        self.sink = sink
+        self.config = config
+        self.builtins = builtins
+        self.settings = settings
+        self.maps: dict[str, MapInfo] = {}
+        self.instances: list[Instance] = []
+        self.functions: tuple[ast.Fn, ...] = ()
+        self.structs: dict[tuple[str, str], StructDef] = {}
+        self.enums: dict[str, EnumDef] = {}
+        self.defines: dict[str, ast.Expr] = {}
+        self.typedefs: dict[str, Type] = {}
+
+    def struct(self, kind: str, name: str) -> StructDef | None:
+        """A struct or union: the script's own first, then the kernel's."""
+        found = self.structs.get((kind, name))
+        if found is None:
+            found = self.kernel.struct(kind, name)
+            if found is not None:
+                self.structs[kind, name] = found
+        return found
+
+    def enum(self, name: str) -> EnumDef | None:
+        found = self.enums.get(name)
+        if found is None:
+            found = self.kernel.enum(name)
+            if found is not None:
+                self.enums[name] = found
+        return found
+
+    def enum_constant(self, name: str) -> tuple[int, Type] | None:
+        for enum in self.enums.values():
+            for label, value in enum.values:
+                if label == name:
+                    return value, enum.type
+        return self.kernel.enum_constant(name)
+
+    def map(self, name: str) -> MapInfo:
+        info = self.maps.get(name)
+        if info is None:
+            info = self.maps[name] = MapInfo(name)
+        return info

@@ -1,0 +1,155 @@
+"""Records for user space: printf and its kin, faults, exit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytrace.base.types import I64, Aggregate, Type, align_up
+from pytrace.model.events import (
+    CONTROL_HEADER,
+    DATA_HEADER,
+    EXIT_CODE_OFFSET,
+    EXIT_OFFSET,
+    GATE_OFFSET,
+    RecordField,
+)
+from pytrace.semantics.merge import settled, value_type
+
+if TYPE_CHECKING:
+    from pytrace.base.source import Span
+    from pytrace.builtins.registry import BuiltinCall
+    from pytrace.frontend import ast
+    from pytrace.ir import nodes as ir
+    from pytrace.semantics.lower.core import Lowering
+
+
+def lay_out(types: list[Type], header: int) -> tuple[tuple[RecordField, ...], int]:
+    """Fields one after the other at their own alignment, and the record's size."""
+    fields = []
+    at = header
+    for t in types:
+        at = align_up(at, t.align)
+        fields.append(RecordField(type=t, offset=at))
+        at += t.size
+    return tuple(fields), align_up(at, 8)
+
+
+def send(
+    lo: Lowering,
+    handler: str,
+    args: list[ast.Expr],
+    *,
+    static: tuple[object, ...],
+    span: Span | None,
+    control: bool,
+) -> None:
+    """One record with the values of ``args``.
+
+    Scalars and what has effects or may fail is computed before the record is reserved: nothing
+    but stores, copies and reads stands between reserving and submitting.
+    """
+    b = lo.b
+    b.span = span
+    types = [_event_type(lo, a) for a in args]
+    fields, size = lay_out(types, CONTROL_HEADER if control else DATA_HEADER)
+    event = lo.module.add_event(handler, fields, size, static, span, control)
+    ready = [_prepare(lo, a, t) for a, t in zip(args, types)]
+    record = b.reserve(event)
+    with b.when(b.negate(b.is_null(record))):
+        for node, field, early in zip(args, fields, ready):
+            target = b.offset(record, field.offset)
+            if isinstance(early, _Word):
+                b.store(record, field.offset, field.type.size, early.value)
+            elif isinstance(early, _Memory):
+                b.copy(target, early.pointer, field.type.size)
+            else:
+                lo.into(node, target, field.type)
+        b.submit(record)
+
+
+class _Word:
+    def __init__(self, value: ir.Value) -> None:
+        self.value = value
+
+
+class _Memory:
+    def __init__(self, pointer: ir.Value) -> None:
+        self.pointer = pointer
+
+
+def _event_type(lo: Lowering, node: ast.Expr) -> Type:
+    found = settled(lo.types[node])
+    if isinstance(found, Aggregate) and not found.castable:
+        return found
+    return value_type(found)
+
+
+def _prepare(lo: Lowering, node: ast.Expr, t: Type) -> _Word | _Memory | None:
+    """What must be computed before the record is reserved; None: written straight into it."""
+    from pytrace.base.types import is_scalar
+
+    if is_scalar(t):
+        return _Word(lo.word_as(node, t))
+    if _direct(lo, node):
+        return None
+    return _Memory(lo.address(node))
+
+
+def _direct(lo: Lowering, node: ast.Expr) -> bool:
+    """True for values that are written into the record by reads and stores alone."""
+    from pytrace.frontend import ast as syntax
+
+    match node:
+        case syntax.StrLit() | syntax.Var():
+            return True
+        case syntax.Ident() | syntax.Call():
+            return all(_simple(lo, a) for a in getattr(node, "args", ()))
+    return False
+
+
+def _simple(lo: Lowering, node: ast.Node) -> bool:
+    """True if computing it makes no record of its own (division may report a zero)."""
+    from pytrace.frontend.walk import walk
+
+    return not any(
+        type(n).__name__ in ("Map", "MapAccess", "IncDec", "IfExpr", "BlockExpr", "Ternary")
+        or (type(n).__name__ == "Binary" and getattr(n, "op", "") in ("/", "%", "&&", "||"))
+        for n in walk(node)
+    )
+
+
+def fault(
+    lo: Lowering, message: str, helper: str, retcode: ir.Value | None, span: Span | None
+) -> None:
+    """A fault record: its place is the span, its texts are static."""
+    b = lo.b
+    before, b.span = b.span, span
+    types: list[Type] = [I64]
+    fields, size = lay_out(types, DATA_HEADER)
+    event = lo.module.add_event("faults:fault", fields, size, (message, helper), span, False)
+    record = b.reserve(event)
+    with b.when(b.negate(b.is_null(record))):
+        b.store(record, fields[0].offset, 8, 0 if retcode is None else retcode)
+        b.submit(record)
+    b.span = before
+
+
+def exit_run(lo: Lowering, call: BuiltinCall) -> None:
+    """``exit(code)``: closes the gate, tells user space, leaves the probe.
+
+    The code and a flag also go to the shared state, where no storm of events can hide them.
+    """
+    b = lo.b
+    code = lo.word(call.args[0]) if call.args else b.const(0)
+    state = b.state(0)
+    b.store(state, EXIT_CODE_OFFSET, 8, code)
+    b.store(state, EXIT_OFFSET, 8, 1)
+    types: list[Type] = [I64]
+    fields, size = lay_out(types, CONTROL_HEADER)
+    event = lo.module.add_event("printing:exit", fields, size, (), call.span, True)
+    record = b.reserve(event)
+    with b.when(b.negate(b.is_null(record))):
+        b.store(record, fields[0].offset, 8, code)
+        b.submit(record)
+    b.store(state, GATE_OFFSET, 8, 1)
+    b.ret()

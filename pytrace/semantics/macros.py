@@ -1,0 +1,259 @@
+"""Expansion of macros on the syntax tree, before types (language 2.3).
+
+Every use gets nodes of its own, whose spans remember the call in ``expanded_from``; variables of
+the macro's body are renamed (``x`` becomes ``x#3``), so that they cannot meet the caller's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytrace.base.frozen import replace
+from pytrace.base.source import Span
+from pytrace.frontend import ast
+from pytrace.frontend.walk import transform, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pytrace.base.diagnostics import DiagnosticSink
+
+Macros = dict[str, list[ast.Macro]]
+
+
+def collect(macros: Sequence[ast.Macro], library: Mapping[str, Sequence[ast.Macro]]) -> Macros:
+    """Macros by name: the script's own before those of the library."""
+    found: Macros = {}
+    for macro in macros:
+        found.setdefault(macro.name, []).append(macro)
+    for name, known in library.items():
+        own = found.setdefault(name, [])
+        own.extend(m for m in known if not any(_same_signature(m, o) for o in own))
+    return found
+
+
+def check(macros: Sequence[ast.Macro], sink: DiagnosticSink) -> None:
+    """What is wrong with a macro whoever calls it: access to maps and variables of others."""
+    for macro in macros:
+        known = {(p.kind, p.name) for p in macro.params}
+        own = _locals(macro)
+        for node in walk(macro.body):
+            if isinstance(node, ast.Map) and ("map", node.name) not in known:
+                sink.error(
+                    "unhygienic",
+                    f"Unhygienic access to map: {node.name}. Maps must be passed into the macro"
+                    " as arguments.",
+                    node.span,
+                )
+            elif (
+                isinstance(node, ast.Var)
+                and ("var", node.name) not in known
+                and node.name not in own
+            ):
+                sink.error(
+                    "unhygienic",
+                    f"Unhygienic access to variable: ${node.name}. Variables must be passed into"
+                    " the macro as arguments.",
+                    node.span,
+                )
+            elif isinstance(node, ast.Return):
+                sink.error(
+                    "return-in-macro",
+                    "'return' statement is not allowed in a macro",
+                    node.span,
+                )
+
+
+class Expander:
+    """Expands the macro calls of one program."""
+
+    def __init__(self, macros: Macros, sink: DiagnosticSink) -> None:
+        self.macros = macros
+        self.sink = sink
+        self.count = 0
+        self.used: set[str] = set()
+
+    def program(self, program: ast.Program) -> ast.Program:
+        items: list[ast.Item] = []
+        for item in program.items:
+            match item:
+                case ast.Macro():
+                    continue
+                case ast.Probe() | ast.Fn():
+                    expanded = self.expand(item, ())
+                    assert isinstance(expanded, (ast.Probe, ast.Fn))
+                    items.append(expanded)
+                case _:
+                    items.append(item)
+        return replace(program, items=tuple(items))
+
+    def expand(self, node: ast.Node, chain: tuple[str, ...]) -> ast.Node:
+        def visit(found: ast.Node) -> ast.Node:
+            match found:
+                case ast.Call() if found.name in self.macros:
+                    return self._call(found, found.args, chain)
+                case ast.Ident() if found.name in self.macros:
+                    return self._call(found, (), chain)
+            return found
+
+        return transform(node, visit)
+
+    # ------------------------------------------------------------ one call
+
+    def _call(
+        self,
+        node: ast.Call | ast.Ident,
+        args: Sequence[ast.Expr | ast.TypeExpr],
+        chain: tuple[str, ...],
+    ) -> ast.Node:
+        name = node.name
+        if name in chain:
+            calls = " > ".join((*chain[chain.index(name) :], name))
+            self.sink.error(
+                "macro-recursion",
+                f"Recursive macro call detected. Call chain: {calls}",
+                node.span,
+            )
+            return ast.IntLit(span=node.span, value=0)
+        fitting = [m for m in self.macros[name] if _fits(m, args)]
+        if not fitting:
+            if isinstance(node, ast.Ident):
+                return node
+            return self._no_match(node, name, args)
+        macro = max(fitting, key=_specificity)
+        self.used.add(name)
+        self.count += 1
+        body = _Instantiation(macro, args, node.span, self.count).body()
+        expanded = self.expand(body, (*chain, name))
+        assert isinstance(expanded, ast.Block)
+        if not expanded.stmts and expanded.value is not None:
+            return expanded.value
+        return ast.BlockExpr(span=node.span, body=expanded)
+
+    def _no_match(
+        self, node: ast.Call, name: str, args: Sequence[ast.Expr | ast.TypeExpr]
+    ) -> ast.Node:
+        labels = []
+        for macro in self.macros[name]:
+            labels.append((_why_not(macro, args), macro.span))
+        self.sink.error(
+            "macro-arguments",
+            f"Call to {name}() has arguments that do not match any definition.",
+            node.span,
+            labels=labels,
+        )
+        return ast.IntLit(span=node.span, value=0)
+
+
+class _Instantiation:
+    """One macro body with its parameters replaced."""
+
+    def __init__(
+        self,
+        macro: ast.Macro,
+        args: Sequence[ast.Expr | ast.TypeExpr],
+        call: Span,
+        number: int,
+    ) -> None:
+        self.macro = macro
+        self.call = call
+        self.number = number
+        self.exprs = {p.name: a for p, a in zip(macro.params, args) if p.kind == "expr"}
+        self.variables = {p.name: a for p, a in zip(macro.params, args) if p.kind == "var"}
+        self.maps = {p.name: a for p, a in zip(macro.params, args) if p.kind == "map"}
+
+    def body(self) -> ast.Node:
+        return self.copy(self.macro.body)
+
+    def copy(self, node: ast.Node) -> ast.Node:
+        """A fresh copy of a node of the body; arguments are copied as they stand at the call."""
+        match node:
+            case ast.Ident() if node.name in self.exprs:
+                return _fresh(self.exprs[node.name], self.call)
+            case ast.NamedType() if node.name in self.exprs:
+                argument = self.exprs[node.name]
+                if isinstance(argument, ast.TypeofType):
+                    return _fresh(argument, self.call)
+                return ast.TypeofType(span=node.span, operand=_fresh(argument, self.call))  # type: ignore[arg-type]
+            case ast.Var() if node.name in self.variables:
+                return _fresh(self.variables[node.name], self.call)
+            case ast.Var():
+                return ast.Var(span=self.span(node.span), name=f"{node.name}#{self.number}")
+            case ast.Map() if node.name in self.maps:
+                return _fresh(self.maps[node.name], self.call)
+        values: dict[str, object] = {}
+        for name in node.__fields__:
+            value = getattr(node, name)
+            if isinstance(value, Span):
+                value = self.span(value)
+            elif isinstance(value, ast.Node):
+                value = self.copy(value)
+            elif isinstance(value, tuple):
+                value = tuple(self.copy(v) if isinstance(v, ast.Node) else v for v in value)
+            values[name] = value
+        return type(node)(**values)  # type: ignore[arg-type]
+
+    def span(self, span: Span) -> Span:
+        return replace(span, expanded_from=self.call)
+
+
+def _fresh(node: ast.Node, call: Span) -> ast.Node:
+    """A copy of an argument, since one node may stand only once in a tree."""
+    values: dict[str, object] = {}
+    for name in node.__fields__:
+        value = getattr(node, name)
+        if isinstance(value, ast.Node):
+            value = _fresh(value, call)
+        elif isinstance(value, tuple):
+            value = tuple(_fresh(v, call) if isinstance(v, ast.Node) else v for v in value)
+        values[name] = value
+    return type(node)(**values)  # type: ignore[arg-type]
+
+
+def _fits(macro: ast.Macro, args: Sequence[ast.Expr | ast.TypeExpr]) -> bool:
+    if len(macro.params) != len(args):
+        return False
+    return all(_accepts(p, a) for p, a in zip(macro.params, args))
+
+
+def _accepts(param: ast.MacroParam, arg: ast.Expr | ast.TypeExpr) -> bool:
+    if param.kind == "var":
+        return isinstance(arg, ast.Var)
+    if param.kind == "map":
+        return isinstance(arg, ast.Map)
+    return True
+
+
+def _specificity(macro: ast.Macro) -> int:
+    return sum(1 for p in macro.params if p.kind != "expr")
+
+
+def _same_signature(a: ast.Macro, b: ast.Macro) -> bool:
+    return [p.kind for p in a.params] == [p.kind for p in b.params]
+
+
+def _why_not(macro: ast.Macro, args: Sequence[ast.Expr | ast.TypeExpr]) -> str:
+    if len(macro.params) != len(args):
+        return (
+            f"{macro.name}() has the wrong number of arguments. Expected: {len(macro.params)} but"
+            f" got {len(args)}."
+        )
+    for param, arg in zip(macro.params, args):
+        if not _accepts(param, arg):
+            what = "a variable" if param.kind == "var" else "a map"
+            return f"Argument '{param.name}' must be {what}"
+    return "This definition does not match"
+
+
+def _locals(macro: ast.Macro) -> set[str]:
+    """Variables that the body makes: by assignment, ``let`` or as loop variable."""
+    found = set()
+    for node in walk(macro.body):
+        match node:
+            case ast.Assign(target=ast.Var(name=name), op="="):
+                found.add(name)
+            case ast.Let():
+                found.add(node.var.name)
+            case ast.ForRange() | ast.ForMap():
+                found.add(node.var.name)
+    return found

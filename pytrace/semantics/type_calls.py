@@ -1,0 +1,246 @@
+"""Typing of builtin values and calls: who is called, with what, and what comes back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytrace.base.text import closest
+from pytrace.base.types import (
+    NONE,
+    Aggregate,
+    Array,
+    Bool,
+    Buf,
+    Enum,
+    Int,
+    NoneType,
+    Ptr,
+    Str,
+    Type,
+)
+from pytrace.builtins.registry import Arg, Builtin, BuiltinCall, count_problem
+from pytrace.frontend import ast
+from pytrace.semantics import type_maps
+from pytrace.semantics.merge import settled, value_type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytrace.base.source import Span
+    from pytrace.semantics.typing import Typing
+
+
+def family(name: str) -> str:
+    """``arg0``, ``arg17`` are one builtin, ``argN``; other names are their own."""
+    if name.startswith("arg") and name[3:].isdigit():
+        return "argN"
+    return name
+
+
+def find(t: Typing, name: str) -> Builtin | None:
+    return t.env.builtins.get(family(name))
+
+
+def known_names(t: Typing) -> list[str]:
+    """What a mistyped word may have meant."""
+    return sorted(n for n in t.env.builtins if not n.startswith("__"))
+
+
+def bare(t: Typing, node: ast.Ident, builtin: Builtin) -> Type:
+    """A builtin written without parentheses."""
+    if builtin.aggregate:
+        return not_assigned(t, node, builtin)
+    if not builtin.bare and builtin.required:
+        return t.error(
+            "argument-count", count_problem(builtin, 0) or "", node.span, hints=[builtin.doc]
+        )
+    return _typed(t, BuiltinCall(name=node.name, args=(), span=node.span, node=node), builtin)
+
+
+def call(t: Typing, node: ast.Call) -> Type:
+    builtin = find(t, node.name)
+    if builtin is None:
+        fn = next((i for i in t.env.functions if i.name == node.name), None)
+        if fn is not None:
+            return _function_call(t, node, fn)
+        for arg in node.args:
+            if not _is_type(arg):
+                t.expr(arg)  # type: ignore[arg-type]
+        guess = closest(node.name, known_names(t))
+        return t.error(
+            "unknown-function",
+            f"Unknown function: '{node.name}'",
+            node.span,
+            hints=[f"Did you mean {guess}()?"] if guess else [],
+        )
+    if builtin.aggregate:
+        return not_assigned(t, node, builtin)
+    made = _call_of(node)
+    problem = count_problem(builtin, len(node.args))
+    if problem is not None:
+        _type_arguments(t, made, builtin)
+        return t.error("argument-count", problem, node.span)
+    if not _type_arguments(t, made, builtin):
+        return builtin.returns if isinstance(builtin.returns, Type) else NONE
+    return _typed(t, made, builtin)
+
+
+def aggregate_call(t: Typing, node: ast.Expr) -> Builtin | None:
+    """The aggregating builtin that an assigned expression calls, if it does."""
+    if isinstance(node, (ast.Call, ast.Ident)):
+        builtin = find(t, node.name)
+        if builtin is not None and builtin.aggregate:
+            return builtin
+    return None
+
+
+def aggregate(t: Typing, node: ast.Call | ast.Ident, builtin: Builtin) -> Type:
+    """Type of the map value that an aggregating call fills."""
+    made = (
+        _call_of(node)
+        if isinstance(node, ast.Call)
+        else BuiltinCall(name=node.name, args=(), span=node.span, node=node)
+    )
+    problem = count_problem(builtin, len(made.args))
+    if problem is not None:
+        _type_arguments(t, made, builtin)
+        return t.error("argument-count", problem, node.span)
+    if not _type_arguments(t, made, builtin):
+        return NONE
+    return _typed(t, made, builtin)
+
+
+def not_assigned(t: Typing, node: ast.Call | ast.Ident, builtin: Builtin) -> Type:
+    return t.error(
+        "aggregate-not-assigned",
+        f"{builtin.name}() must be assigned directly to a map",
+        node.span,
+        hints=[f"for example: @ = {builtin.name}({', '.join(p.name for p in builtin.params)})"],
+    )
+
+
+def _typed(t: Typing, made: BuiltinCall, builtin: Builtin) -> Type:
+    if builtin.unsafe and not t.env.settings.unsafe:
+        return t.error(
+            "unsafe",
+            f"{builtin.name}() is an unsafe function being used in safe mode",
+            made.span,
+            hints=["--unsafe allows it"],
+        )
+    if t.for_depth and not builtin.in_for:
+        return t.error(
+            "not-in-for",
+            f"'{made.name}' builtin is not allowed in a for-loop",
+            made.span,
+            hints=["read it into a variable before the loop"],
+        )
+    if isinstance(builtin.returns, Type):
+        return builtin.returns
+    return builtin.returns(t, made)
+
+
+def _call_of(node: ast.Call) -> BuiltinCall:
+    return BuiltinCall(
+        name=node.name,
+        args=node.args,  # type: ignore[arg-type]
+        span=node.span,
+        node=node,
+    )
+
+
+def _type_arguments(t: Typing, made: BuiltinCall, builtin: Builtin) -> bool:
+    """Types the arguments and checks them against the parameters; True if all fit."""
+    fine = True
+    for index, arg in enumerate(made.args):
+        param = builtin.params[index] if index < len(builtin.params) else Arg(name="value")
+        fine = _argument(t, builtin, param, arg, made.span) and fine
+    return fine
+
+
+def _argument(t: Typing, builtin: Builtin, param: Arg, arg: ast.Expr, span: Span) -> bool:
+    if param.kind == "map":
+        if not isinstance(arg, ast.Map):
+            if not isinstance(arg, ast.MapAccess) or builtin.name != "delete":
+                t.expr(arg)
+                t.error("bad-argument", f"{builtin.name}() expects a map argument", arg.span)
+                return False
+            type_maps.key(t, arg)
+        return True
+    if param.kind == "word" and isinstance(arg, ast.Ident):
+        return True
+    if param.kind == "printable" and isinstance(arg, ast.Map):
+        info = t.env.map(arg.name)
+        if not info.assigned and info.scalar is None and t.reporting:
+            t.error("undefined-map", f"Undefined map: {arg.name}", arg.span)
+            return False
+        t.types[arg] = settled(info.value)
+        return True
+    if param.kind == "type" or _is_type(arg):
+        return True
+    found = value_type(t.expr(arg))
+    if isinstance(found, NoneType):
+        return not t.reporting or param.kind == "any"
+    wanted = _WANTED.get(param.kind)
+    if wanted is None or wanted[0](t, arg, found):
+        return True
+    t.error(
+        "bad-argument",
+        f"{builtin.name}() only supports {wanted[1]} arguments ({settled(found)} provided)",
+        span,
+    )
+    return False
+
+
+def _is_type(arg: object) -> bool:
+    return isinstance(
+        arg, (ast.NamedType, ast.TagType, ast.TypeofType, ast.PointerType, ast.ArrayType)
+    )
+
+
+_WANTED: dict[str, tuple[Callable[[Typing, ast.Expr, Type], bool], str]] = {
+    "int": (lambda t, arg, found: isinstance(found, (Int, Bool, Enum)), "integer"),
+    "string": (
+        lambda t, arg, found: (
+            isinstance(found, (Str, Ptr, Int))
+            or (isinstance(found, Array) and found.elem.size == 1)
+        ),
+        "string or pointer",
+    ),
+    "pointer": (lambda t, arg, found: isinstance(found, (Ptr, Int)), "pointer or integer"),
+    "text": (lambda t, arg, found: isinstance(t.literal(arg), bytes), "string literal"),
+    "number": (
+        lambda t, arg, found: (
+            isinstance(t.literal(arg), int) and not isinstance(t.literal(arg), bool)
+        ),
+        "integer literal",
+    ),
+    "buffer": (lambda t, arg, found: isinstance(found, (Str, Ptr, Int, Array, Buf)), "buffer"),
+    "strict_string": (lambda t, arg, found: isinstance(found, Str), "string"),
+}
+
+
+def _function_call(t: Typing, node: ast.Call, fn: ast.Fn) -> Type:
+    from pytrace.semantics.type_names import resolve_type
+
+    if len(node.args) != len(fn.params):
+        return t.error(
+            "argument-count",
+            f"{fn.name}() requires {len(fn.params)} arguments ({len(node.args)} provided)",
+            node.span,
+        )
+    for arg, param in zip(node.args, fn.params):
+        found = value_type(t.expr(arg))  # type: ignore[arg-type]
+        wanted = resolve_type(t, param.type)
+        if wanted is None or isinstance(found, NoneType):
+            continue
+        if isinstance(wanted, (Int, Bool)) != isinstance(found, (Int, Bool, Enum)):
+            t.error(
+                "bad-argument",
+                f"Expected {wanted} for argument `${param.var.name}` got {settled(found)}",
+                arg.span,
+            )
+    return resolve_type(t, fn.returns) or NONE
+
+
+__all__ = ["Aggregate", "aggregate", "aggregate_call", "bare", "call", "family", "find",
+           "known_names", "not_assigned"]  # fmt: skip

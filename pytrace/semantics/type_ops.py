@@ -1,0 +1,230 @@
+"""Types of operators and what they accept (language 3.3, 3.4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytrace.base.types import (
+    BOOL,
+    I64,
+    NONE,
+    U64,
+    Aggregate,
+    Array,
+    Bool,
+    Buf,
+    Enum,
+    Int,
+    NoneType,
+    Ptr,
+    Record,
+    Str,
+    Tuple,
+    Type,
+    int_type,
+)
+from pytrace.frontend import ast
+from pytrace.semantics.merge import (
+    FlexInt,
+    is_condition,
+    loses,
+    merge,
+    promote,
+    same_shape,
+    settled,
+    value_type,
+)
+
+if TYPE_CHECKING:
+    from pytrace.base.source import Span
+    from pytrace.semantics.typing import Typing
+
+COMPARISONS = frozenset(("==", "!=", "<", "<=", ">", ">="))
+LOGICAL = frozenset(("&&", "||"))
+
+
+def binary(t: Typing, node: ast.Binary) -> Type:
+    left, right = value_type(t.expr(node.left)), value_type(t.expr(node.right))
+    if isinstance(left, NoneType) or isinstance(right, NoneType):
+        if node.op in COMPARISONS or node.op in LOGICAL:
+            return BOOL
+        return _guess(t, node.op, left, right)
+    if node.op in LOGICAL:
+        return _logical(t, node, left, right)
+    if node.op in COMPARISONS:
+        return _comparison(t, node, left, right)
+    return arithmetic(t, node.op, left, right, node)
+
+
+def arithmetic(t: Typing, op: str, left: Type, right: Type, node: ast.Node) -> Type:
+    """Type of ``left op right``; ``node`` is a ``Binary`` or a compound ``Assign``."""
+    left, right = value_type(left), value_type(right)
+    if isinstance(left, Ptr) or isinstance(right, Ptr):
+        return _pointer_arithmetic(t, op, left, right, node)
+    if _is_number(left) and _is_number(right):
+        result = promote(op, left, right)
+        if op in ("/", "%") and result.signed and settled(left) != settled(right):
+            t.warn(
+                "signed-division",
+                f"signed operands for '{op}' can lead to undefined behavior"
+                " (cast to unsigned to silence warning)",
+                node.span,
+            )
+        if op not in ("<<", ">>"):
+            _warn_operands(t, left, right, result, node)
+        return result
+    return _mismatch(t, op, left, right, node)
+
+
+def unary(t: Typing, node: ast.Unary) -> Type:
+    operand = value_type(t.expr(node.operand))
+    if node.op == "*":
+        return dereference(t, node, operand)
+    if isinstance(operand, NoneType):
+        return BOOL if node.op == "!" else NONE
+    if node.op == "!":
+        if isinstance(operand, (Int, Bool, Enum)):
+            return BOOL
+    elif isinstance(operand, (Int, Bool, Enum)):
+        number = int_type(operand)
+        if isinstance(node.operand, ast.Cast) and t.literal(node.operand.operand) is not None:
+            return number
+        if node.op == "~" and isinstance(operand, FlexInt):
+            return U64
+        return I64 if number.signed else U64
+    return t.error(
+        "bad-operand",
+        f"The {node.op} operator can not be used on expressions of type '{settled(operand)}'",
+        node.span,
+    )
+
+
+def dereference(t: Typing, node: ast.Unary, operand: Type) -> Type:
+    if isinstance(operand, NoneType):
+        return NONE
+    if isinstance(operand, Ptr):
+        return operand.to
+    if isinstance(operand, Int):
+        return U64
+    args = t.args_type()
+    if args is not None and operand == args:
+        return operand
+    return t.error(
+        "bad-operand",
+        f"Can not dereference expression of type '{settled(operand)}'",
+        node.span,
+    )
+
+
+def _logical(t: Typing, node: ast.Binary, left: Type, right: Type) -> Type:
+    for operand, side in ((left, node.left), (right, node.right)):
+        if not is_condition(operand) and not isinstance(t.literal(side), bytes):
+            return _mismatch(t, node.op, left, right, node)
+    return BOOL
+
+
+def _comparison(t: Typing, node: ast.Binary, left: Type, right: Type) -> Type:
+    op = node.op
+    equality = op in ("==", "!=")
+    if _is_number(left) and _is_number(right):
+        _warn_operands(t, left, right, promote("+", left, right), node)
+        return BOOL
+    if isinstance(left, Ptr) and isinstance(right, Ptr):
+        if not same_shape(left.to, right.to):
+            t.warn(
+                "distinct-pointers",
+                f"comparison of distinct pointer types: {left}, {right}",
+                node.span,
+            )
+        return BOOL
+    if isinstance(left, Ptr) and isinstance(right, Int):
+        return BOOL
+    if isinstance(left, Int) and isinstance(right, Ptr):
+        return BOOL
+    both = (left, right)
+    if all(isinstance(x, Str) for x in both) or all(isinstance(x, Buf) for x in both):
+        if equality:
+            return BOOL
+        t.error(
+            "bad-operand",
+            f"The {op} operator can not be used on expressions of types {left}, {right}",
+            node.span,
+        )
+        return BOOL
+    if equality and _comparable(left, right):
+        return BOOL
+    _mismatch(t, op, left, right, node)
+    return BOOL
+
+
+def _comparable(left: Type, right: Type) -> bool:
+    """Arrays of one shape; tuples and records whose elements merge."""
+    if isinstance(left, Array) and isinstance(right, Array):
+        return same_shape(left, right) and isinstance(left.elem, (Int, Bool))
+    if isinstance(left, Tuple) and isinstance(right, Tuple):
+        return merge(left, right) is not None
+    if isinstance(left, Record) and isinstance(right, Record):
+        return merge(left, right) is not None
+    return False
+
+
+def _pointer_arithmetic(t: Typing, op: str, left: Type, right: Type, node: ast.Node) -> Type:
+    if op in ("+", "-") and isinstance(left, Ptr) and isinstance(right, (Int, Bool)):
+        return left
+    if op == "+" and isinstance(right, Ptr) and isinstance(left, (Int, Bool)):
+        return right
+    return _mismatch(t, op, left, right, node)
+
+
+def _mismatch(t: Typing, op: str, left: Type, right: Type, node: ast.Node) -> Type:
+    match node:
+        case ast.Binary():
+            span, sides = node.span, (node.left.span, node.right.span)
+        case ast.Assign():
+            span, sides = node.span, (node.target.span, node.value.span)
+        case _:
+            span, sides = node.span, (node.span, node.span)
+    return t.error(
+        "type-mismatch",
+        f"Type mismatch for '{op}': comparing {settled(left)} with {settled(right)}",
+        span,
+        labels=[
+            (f"left ({settled(left)})", sides[0]),
+            (f"right ({settled(right)})", sides[1]),
+        ],
+    )
+
+
+def _guess(t: Typing, op: str, left: Type, right: Type) -> Type:
+    """The result's type while an operand's is not known: ``-`` is int64 whatever comes."""
+    known = right if isinstance(left, NoneType) else left
+    if isinstance(known, Ptr):
+        return known
+    return I64 if op == "-" and isinstance(known, Int) else NONE
+
+
+def warn_lossy(t: Typing, source: Type, target: Type, span: Span) -> None:
+    """The warning for an implicit cast that may lose information (language 3.2)."""
+    if loses(source, target):
+        t.warn(
+            "lossy-cast",
+            f"Expression of type: {settled(source)} being cast to type: {settled(target)}."
+            " This may cause unexpected results. Use an explicit cast to suppress this warning.",
+            span,
+        )
+
+
+def _warn_operands(t: Typing, left: Type, right: Type, result: Type, node: ast.Node) -> None:
+    match node:
+        case ast.Binary():
+            sides = (node.left.span, node.right.span)
+        case ast.Assign():
+            sides = (node.target.span, node.value.span)
+        case _:
+            return
+    for operand, span in zip((left, right), sides):
+        warn_lossy(t, operand, result, span)
+
+
+def _is_number(t: Type) -> bool:
+    return isinstance(t, (Int, Bool, Enum)) and not isinstance(t, Aggregate)
