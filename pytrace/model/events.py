@@ -74,6 +74,8 @@ EXIT_CODE_OFFSET: Final = 16
 """Code of the last exit()."""
 CONTROL_LOST_OFFSET: Final = 24
 """Control records that found their ring full, whatever their kind."""
+SKIPPED_OFFSET: Final = 32
+"""Runs of progs that found no free region of scratch memory, and did nothing."""
 COUNTERS_OFFSET: Final = 64
 """For each event id two u64: records lost for want of space; control actions still pending."""
 
