@@ -1,66 +1,118 @@
-"""Walking and rebuilding the syntax tree, whatever its nodes are.
-
-Depth is bounded by the parser (256 levels), so recursion is safe here.
-"""
+"""Generic ways over the syntax tree. None recurses, so no tree is too deep for them."""
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING
-
+from pytrace.base.frozen import replace
 from pytrace.frontend import ast
+from pytrace.frontend.ast import Node
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Final, TypeVar
 
-_NOT_NODES = frozenset(("span", "name_span", "op_span", "kind_span", "value_span", "comments"))
+    N = TypeVar("N", bound=Node)
+
+# The fields that hold nodes: one node, None, or a tuple of nodes. In the order of the text.
+CHILD_FIELDS: Final[Mapping[type[Node], tuple[str, ...]]] = {
+    ast.TypeofType: ("operand",),
+    ast.PointerType: ("base",),
+    ast.ArrayType: ("base",),
+    ast.MapAccess: ("map", "keys"),
+    ast.Call: ("args",),
+    ast.Unary: ("operand",),
+    ast.IncDec: ("target",),
+    ast.AddressOf: ("target",),
+    ast.Binary: ("left", "right"),
+    ast.Ternary: ("cond", "then", "orelse"),
+    ast.Cast: ("type", "operand"),
+    ast.FieldAccess: ("base",),
+    ast.TupleAccess: ("base",),
+    ast.Index: ("base", "index"),
+    ast.TupleLit: ("elems",),
+    ast.RecordLit: ("elems",),
+    ast.BlockExpr: ("body",),
+    ast.IfExpr: ("cond", "then", "orelse"),
+    ast.Sizeof: ("operand",),
+    ast.Offsetof: ("operand",),
+    ast.Typeinfo: ("operand",),
+    ast.Comptime: ("operand",),
+    ast.Block: ("stmts", "value"),
+    ast.Assign: ("target", "value"),
+    ast.Let: ("var", "type", "value"),
+    ast.ExprStmt: ("expr",),
+    ast.Discard: ("expr",),
+    ast.If: ("cond", "then", "orelse"),
+    ast.ForRange: ("var", "start", "end", "body"),
+    ast.ForMap: ("var", "map", "body"),
+    ast.While: ("cond", "body"),
+    ast.Unroll: ("count", "body"),
+    ast.Return: ("value",),
+    ast.BlockStmt: ("body",),
+    ast.Probe: ("attach_points", "predicate", "body"),
+    ast.Config: ("entries",),
+    ast.MapDecl: ("map",),
+    ast.Macro: ("params", "body"),
+    ast.FnParam: ("var", "type"),
+    ast.Fn: ("params", "returns", "body"),
+    ast.Program: ("c_parts", "config", "imports", "items", "comments"),
+}
 
 
-@cache
-def _fields(kind: type[ast.Node]) -> tuple[str, ...]:
-    """Names of the fields of a class that may hold nodes."""
-    return tuple(n for n in kind.__fields__ if n not in _NOT_NODES)
-
-
-def children(node: ast.Node) -> Iterator[ast.Node]:
-    """The nodes directly below a node, in the order of its fields."""
-    for name in _fields(type(node)):
+def children(node: Node) -> list[Node]:
+    """The nodes right below ``node``, in the order of the text."""
+    found: list[Node] = []
+    for name in CHILD_FIELDS.get(type(node), ()):
         value = getattr(node, name)
-        if isinstance(value, ast.Node):
-            yield value
-        elif isinstance(value, tuple):
-            for item in value:
-                if isinstance(item, ast.Node):
-                    yield item
+        if type(value) is tuple:
+            found.extend(value)
+        elif value is not None:
+            found.append(value)
+    return found
 
 
-def walk(node: ast.Node) -> Iterator[ast.Node]:
-    """A node and everything below it, parents first."""
+def walk(node: Node) -> Iterator[Node]:
+    """``node`` and all below it, each before its children."""
     stack = [node]
     while stack:
-        found = stack.pop()
-        yield found
-        stack.extend(reversed(tuple(children(found))))
+        top = stack.pop()
+        yield top
+        below = children(top)
+        below.reverse()
+        stack += below
 
 
-def transform(node: ast.Node, visit: Callable[[ast.Node], ast.Node]) -> ast.Node:
-    """Rebuilds a tree from the leaves up: ``visit`` gives what stands in a node's place.
+def find(node: Node, kind: type[N]) -> Iterator[N]:
+    """Those nodes of ``walk`` that are of one kind."""
+    for found in walk(node):
+        if type(found) is kind:
+            yield found
 
-    Nodes whose parts did not change stay the same objects.
+
+def transform(node: N, change: Callable[[Node], Node], *kinds: type[Node]) -> N:
+    """The tree with ``change`` applied to every node, children first.
+
+    ``change`` sees a node with its new children and returns it or another. It is called for nodes
+    of ``kinds`` only, if any are given. What has not changed is not copied: the result is ``node``
+    itself when nothing did.
     """
-    changes: dict[str, object] = {}
-    for name in _fields(type(node)):
+    changed: dict[int, Node] = {}
+    for old in reversed(list(walk(node))):
+        new = _with_children(old, changed) if changed else old
+        if not kinds or type(new) in kinds:
+            new = change(new)
+        if new is not old:
+            changed[id(old)] = new
+    return changed.get(id(node), node)  # type: ignore[return-value]
+
+
+def _with_children(node: Node, changed: Mapping[int, Node]) -> Node:
+    fields: dict[str, object] = {}
+    for name in CHILD_FIELDS.get(type(node), ()):
         value = getattr(node, name)
-        if isinstance(value, ast.Node):
-            new = transform(value, visit)
-            if new is not value:
-                changes[name] = new
-        elif isinstance(value, tuple) and value:
-            items = tuple(transform(v, visit) if isinstance(v, ast.Node) else v for v in value)
-            if any(a is not b for a, b in zip(items, value)):
-                changes[name] = items
-    if changes:
-        values = {n: getattr(node, n) for n in node.__fields__}
-        values.update(changes)
-        node = type(node)(**values)
-    return visit(node)
+        if type(value) is tuple:
+            if any(id(child) in changed for child in value):
+                fields[name] = tuple(changed.get(id(child), child) for child in value)
+        elif id(value) in changed:
+            fields[name] = changed[id(value)]
+    return replace(node, **fields) if fields else node
