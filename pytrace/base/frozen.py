@@ -9,14 +9,15 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, TypeVar
+    from collections.abc import Callable
+    from typing import Any, TypeVar
 
     from typing_extensions import dataclass_transform
 
     _T = TypeVar("_T")
 else:
 
-    def dataclass_transform(**_: object):  # noqa: D103 - only a marker for type checkers
+    def dataclass_transform(**_: object):
         return lambda cls: cls
 
 
