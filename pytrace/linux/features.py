@@ -321,7 +321,9 @@ def _perf_link(features: Features) -> None:
 def _fentry(features: Features) -> None:
     function, number = features.function_id(*_QUIET_FUNCTIONS)
     with features.load(_RETURN_0, u.BPF_PROG_TYPE_TRACING, u.BPF_TRACE_FENTRY, number) as prog:
-        links.attach_tracing(features.sys, prog, u.BPF_TRACE_FENTRY, f"fentry:{function}").close()
+        name = f"fentry:{function}"
+        link = links.attach_tracing(features.sys, prog, u.BPF_TRACE_FENTRY, name)
+        features.leave(link)
 
 
 def _d_path(features: Features) -> None:

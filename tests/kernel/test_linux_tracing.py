@@ -29,9 +29,11 @@ def function_id(name: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def linux() -> Linux:
+def linux() -> Iterator[Linux]:
     sys = Syscalls()
-    return Linux(sys, Features(sys, find_function=function_id))
+    features = Features(sys, find_function=function_id)
+    yield Linux(sys, features)
+    features.close()
 
 
 @pytest.fixture
