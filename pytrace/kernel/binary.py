@@ -19,15 +19,20 @@ class ElfBinary(BinaryInfo):
     """A ``BinaryInfo`` over an ELF file: to find one symbol makes no record of all the others.
 
     ``more`` are files with further symbols for the same addresses (separate debug information).
+    ``sources`` are the files that were looked for, so that a cache can tell when to look again.
     The bytes under ``elf`` must stay readable as long as this is used. Equal to any
     ``BinaryInfo`` of the same contents.
     """
 
+    _sources: tuple[str, ...]
     _elf: Elf
     _tables: tuple[SymbolTable, ...]
     _all: tuple[SymbolInfo, ...] | None
 
-    def __init__(self, path: str, elf: Elf, more: Sequence[Elf] = ()) -> None:
+    def __init__(
+        self, path: str, elf: Elf, more: Sequence[Elf] = (), sources: Sequence[str] = ()
+    ) -> None:
+        _set(self, "_sources", tuple(sources) or (path,))
         _set(self, "path", path)
         _set(self, "kind", elf.kind)
         _set(self, "machine", elf.machine)
@@ -36,6 +41,10 @@ class ElfBinary(BinaryInfo):
         _set(self, "_elf", elf)
         _set(self, "_tables", tuple(t for e in (elf, *more) for t in e.symbol_tables()))
         _set(self, "_all", None)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return self._sources
 
     @property  # type: ignore[misc]  # a field may become a property: both are read-only
     def symbols(self) -> tuple[SymbolInfo, ...]:

@@ -12,6 +12,7 @@ from mmap import MAP_PRIVATE, PROT_READ, mmap
 from sys import byteorder
 
 from pytrace.base.text import matches
+from pytrace.kernel import witness
 from pytrace.kernel.binary import ElfBinary
 from pytrace.kernel.btf import Btf
 from pytrace.kernel.btf_index import FUNC, STRUCT, TYPEDEF, BtfError, BtfHeader, BtfIndex
@@ -23,7 +24,7 @@ from pytrace.kernel.tracefs import FormatError, char_type, format_from_types, pa
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Final
 
     from pytrace.base.types import EnumDef, StructDef, Type
@@ -284,6 +285,12 @@ class LiveKernel:
             return None
 
     def tracepoints(self, category: str, event: str) -> Sequence[TracepointRef] | Unknown:
+        if _is_plain(category) and _is_plain(event) and "*" not in category + event:
+            # One name needs no list. ftrace's own records have formats but are no tracepoints.
+            if category != "ftrace" and os.access(
+                f"{self._tracefs}/events/{category}/{event}/format", os.F_OK
+            ):
+                return [TracepointRef(category=category, event=event)]
         names = self._event_names()
         if isinstance(names, Unknown):
             return names
@@ -317,21 +324,43 @@ class LiveKernel:
         if elf is None:
             return None
         try:
-            return ElfBinary(path, elf, self._debug_files(path, elf))
+            debug, sources = self._debug_files(path, elf)
+            return ElfBinary(path, elf, debug, sources)
         except ElfError:
             return None
 
-    def _debug_files(self, path: str, elf: Elf) -> list[Elf]:
-        """The separate debug file with the symbols that ``strip`` took, if it is installed."""
+    def _debug_files(self, path: str, elf: Elf) -> tuple[list[Elf], list[str]]:
+        """The separate debug file with the symbols that ``strip`` took, if it is installed.
+
+        Also the paths that were tried, ``path`` itself first.
+        """
+        tried = [path]
         if elf.section(".symtab") is not None:
-            return []
+            return [], tried
         build_id = elf.build_id()
-        candidates = debug_candidates(path, build_id, elf.debug_link(), self._debug_roots)
-        for candidate in candidates:
+        for candidate in debug_candidates(path, build_id, elf.debug_link(), self._debug_roots):
+            tried.append(candidate)
             found = open_elf(candidate)
             if found is not None and found.build_id() == build_id:
-                return [found]
-        return []
+                return [found], tried
+        return [], tried
+
+    def rests_on(self, method: str, args: tuple[object, ...]) -> Iterable[tuple[str, str]]:
+        """(kind, subject) of what an answer rests on, for ``record.RecordingKernel``."""
+        if method == "resolve_target":
+            name, pid = args
+            assert isinstance(name, str) and (pid is None or isinstance(pid, int))
+            return self._targets.rests_on(name, pid)
+        if method == "binary":
+            path = str(args[0])
+            found = self._binaries.get(path)
+            sources = found.sources if isinstance(found, ElfBinary) else (path,)
+            return [(witness.FILE, source) for source in sources]
+        if method == "functions" and self._traceable:
+            return [(witness.FILE, self._traceable)]
+        if self._btf_path and method not in ("identity", "supports", "tracepoints"):
+            return [(witness.FILE, self._btf_path)]
+        return ()
 
     def resolve_target(self, name: str, pid: int | None) -> Sequence[str]:
         return self._targets.resolve(name, pid)

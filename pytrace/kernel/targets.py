@@ -11,11 +11,12 @@ import os
 import stat
 
 from pytrace.base.text import is_wildcard, matches
+from pytrace.kernel import witness
 from pytrace.kernel.ldcache import LdCacheError, find_library, is_library, parse_cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 LD_CACHE = "/etc/ld.so.cache"
 
@@ -48,6 +49,26 @@ class TargetResolver:
                 libraries = find_library(self._loader_cache(), name)
                 found = [self._seen_from_here(root, path) for path in libraries]
         return _distinct(found)
+
+    def rests_on(self, name: str, pid: int | None) -> Iterator[tuple[str, str]]:
+        """(kind, subject) of the witnesses of what ``resolve`` answers (see ``witness``)."""
+        root = f"{self._proc}/{pid}/root" if pid is not None else ""
+        if pid is not None:
+            yield witness.PROCESS, str(pid)
+            if name == "*" or name.startswith("lib"):
+                yield witness.MAPS, str(pid)
+        elif name == "*":
+            yield witness.UNSTABLE, "the files that all processes have mapped"
+        if name == "*":
+            return
+        if "/" in name:
+            yield from _places(root, os.path.abspath(name))
+            return
+        yield witness.ENVIRONMENT, "PATH"
+        for directory in _path_directories():
+            yield from _places(root, f"{directory}/{name}")
+        if name.startswith("lib"):
+            yield witness.FILE, self._ld_cache
 
     def _paths(self, name: str, root: str) -> tuple[str, ...]:
         path = os.path.abspath(name)
@@ -105,9 +126,7 @@ class TargetResolver:
 def _in_path(name: str, root: str) -> list[str]:
     """Executable files of that name (``*`` allowed) in $PATH's directories, below ``root``."""
     found = []
-    for directory in os.environ.get("PATH", "/usr/bin:/bin").split(":"):
-        if not directory.startswith("/"):
-            continue
+    for directory in _path_directories():
         candidates = [f"{directory}/{name}"]
         if is_wildcard(name):
             candidates = _glob(root, candidates[0])
@@ -115,8 +134,26 @@ def _in_path(name: str, root: str) -> list[str]:
     return found
 
 
-def _glob(root: str, pattern: str) -> list[str]:
-    """Paths below ``root`` that fit a pattern in which ``*`` stays within a component."""
+def _path_directories() -> list[str]:
+    return [d for d in os.environ.get("PATH", "/usr/bin:/bin").split(":") if d[:1] == "/"]
+
+
+def _places(root: str, path: str) -> Iterator[tuple[str, str]]:
+    """The file, or the directories that were listed if the path is a pattern."""
+    if not is_wildcard(path):
+        yield witness.FILE, root + path
+        return
+    listed: list[str] = []
+    _glob(root, path, listed)
+    for directory in listed:
+        yield witness.FILE, directory
+
+
+def _glob(root: str, pattern: str, listed: list[str] | None = None) -> list[str]:
+    """Paths below ``root`` that fit a pattern in which ``*`` stays within a component.
+
+    The directories that were looked into are added to ``listed``.
+    """
     paths = [""]
     for part in pattern.strip("/").split("/"):
         if not is_wildcard(part):
@@ -124,6 +161,8 @@ def _glob(root: str, pattern: str) -> list[str]:
             continue
         deeper = []
         for path in paths:
+            if listed is not None:
+                listed.append(f"{root}{path}/")
             try:
                 names = sorted(os.listdir(f"{root}{path}/"))
             except OSError:

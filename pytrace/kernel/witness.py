@@ -25,9 +25,11 @@ ENVIRONMENT: Final = "environment"
 PROCESS: Final = "process"
 """That a process is still the same one. Subject: its id."""
 EVENTS: Final = "events"
-"""Probe events that users defined in tracefs (dynamic_events). Subject: empty."""
-EVENT: Final = "event"
-"""Whether tracefs shows a tracepoint to us. Subject: ``category/event``."""
+"""Whether tracefs is open to us, and the events that users defined in it. Subject: empty."""
+MAPS: Final = "maps"
+"""The files that a process has mapped as code. Subject: its id."""
+UNSTABLE: Final = "unstable"
+"""What no cheap fact vouches for: never the same as before. Subject: what it is."""
 
 ABSENT: Final = "absent"
 TRACEFS: Final = "/sys/kernel/tracing"
@@ -37,7 +39,8 @@ _NOTES: Final = "/sys/kernel/notes"
 def check_witness(kind: str, subject: str) -> str:
     """The present value of a witness: equal values mean equal facts. Raises no ``OSError``.
 
-    ``ValueError`` for a kind that is not one of this module's.
+    An unstable one is empty here and recorded as something else. ``ValueError`` for a kind that is
+    not one of this module's.
     """
     if kind == FILE:
         return _file(subject)
@@ -54,13 +57,11 @@ def check_witness(kind: str, subject: str) -> str:
     if kind == PROCESS:
         return _process(subject)
     if kind == EVENTS:
-        return blake2b(_read(f"{TRACEFS}/dynamic_events"), digest_size=16).hexdigest()
-    if kind == EVENT:
-        try:
-            os.stat(f"{TRACEFS}/events/{subject}")
-        except OSError as error:
-            return f"errno {error.errno}"
-        return "present"
+        return _events()
+    if kind == MAPS:
+        return _mapped(subject)
+    if kind == UNSTABLE:
+        return ""
     raise ValueError(f"no kind of witness: {kind!r}")
 
 
@@ -70,6 +71,20 @@ def _file(path: str) -> str:
     except (OSError, ValueError):  # ValueError: a NUL byte in the path
         return ABSENT
     return f"{s.st_dev}:{s.st_ino}:{s.st_size}:{s.st_mtime_ns}:{s.st_ctime_ns}"
+
+
+def _events() -> str:
+    try:
+        os.stat(f"{TRACEFS}/events")
+    except OSError as error:
+        return f"errno {error.errno}"
+    return blake2b(_read(f"{TRACEFS}/dynamic_events"), digest_size=16).hexdigest()
+
+
+def _mapped(pid: str) -> str:
+    rows = [line.split(None, 5) for line in _read(f"/proc/{pid}/maps").split(b"\n")]
+    files = {row[5] for row in rows if len(row) == 6 and b"x" in row[1]}
+    return blake2b(b"\n".join(sorted(files)), digest_size=16).hexdigest()
 
 
 def _modules() -> str:

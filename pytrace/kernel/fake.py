@@ -1,0 +1,114 @@
+"""A kernel made of literals: what a test says is there, and nothing else."""
+
+from __future__ import annotations
+
+from pytrace.base.text import matches
+from pytrace.kernel.info import FEATURES, FuncRef, KernelIdentity, TracepointRef
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Final
+
+    from pytrace.base.types import EnumDef, StructDef, Type
+    from pytrace.kernel.info import BinaryInfo, FuncProto, TracepointFormat, Unknown
+
+IDENTITY: Final = KernelIdentity(release="6.18.0-fake", arch="x86_64", build_id="fa4e")
+
+
+class FakeKernel:
+    """Answers from its arguments. All features work unless ``features`` lists those that do.
+
+    ``functions`` are prototypes and at the same time the traceable functions; ``unknown`` is the
+    answer to questions for lists, as a locked-down machine gives it. ``targets`` maps names to
+    paths; a path of one of the ``binaries`` stands for itself. With ``types=False`` there is no
+    type information.
+    """
+
+    def __init__(
+        self,
+        *,
+        structs: Iterable[StructDef] = (),
+        enums: Iterable[EnumDef] = (),
+        typedefs: Mapping[str, Type] | None = None,
+        functions: Iterable[FuncProto] = (),
+        tracepoints: Iterable[TracepointFormat] = (),
+        binaries: Iterable[BinaryInfo] = (),
+        targets: Mapping[str, Sequence[str]] | None = None,
+        features: Iterable[str] = FEATURES,
+        identity: KernelIdentity = IDENTITY,
+        unknown: Unknown | None = None,
+        types: bool = True,
+    ) -> None:
+        self._structs = {(s.kind, s.name): s for s in structs}
+        self._enums = {e.name: e for e in enums}
+        self._typedefs = dict(typedefs or {})
+        self._functions = tuple(functions)
+        self._tracepoints = {(t.category, t.event): t for t in tracepoints}
+        self._binaries = {b.path: b for b in binaries}
+        self._targets = dict(targets or {})
+        self._features = frozenset(features)
+        self._identity = identity
+        self._unknown = unknown
+        self._types = types
+
+    def identity(self) -> KernelIdentity:
+        return self._identity
+
+    def struct(self, kind: str, name: str) -> StructDef | None:
+        return self._structs.get((kind, name))
+
+    def enum(self, name: str) -> EnumDef | None:
+        return self._enums.get(name)
+
+    def enum_constant(self, name: str) -> tuple[int, Type] | None:
+        for definition in self._enums.values():
+            for known, value in definition.values:
+                if known == name:
+                    return value, definition.type
+        return None
+
+    def typedef(self, name: str) -> Type | None:
+        return self._typedefs.get(name)
+
+    def function(self, name: str, module: str = "") -> FuncProto | None:
+        for function in self._functions:
+            if function.name == name and module in ("", function.module):
+                return function
+        return None
+
+    def functions(self, pattern: str, module: str = "") -> Sequence[FuncRef] | Unknown:
+        if self._unknown is not None:
+            return self._unknown
+        found = {
+            (f.name, f.module)
+            for f in self._functions
+            if matches(pattern, f.name) and (not module or matches(module, f.module))
+        }
+        return tuple(FuncRef(name=name, module=where) for name, where in sorted(found))
+
+    def tracepoint(self, category: str, event: str) -> TracepointFormat | None:
+        return self._tracepoints.get((category, event))
+
+    def tracepoints(self, category: str, event: str) -> Sequence[TracepointRef] | Unknown:
+        if self._unknown is not None:
+            return self._unknown
+        return tuple(
+            TracepointRef(category=c, event=e)
+            for c, e in sorted(self._tracepoints)
+            if matches(category, c) and matches(event, e)
+        )
+
+    def supports(self, feature: str) -> bool:
+        return feature in self._features
+
+    def binary(self, path: str) -> BinaryInfo | None:
+        return self._binaries.get(path)
+
+    def resolve_target(self, name: str, pid: int | None) -> Sequence[str]:
+        if name in self._targets:
+            return tuple(self._targets[name])
+        return tuple(path for path in sorted(self._binaries) if matches(name, path))
+
+    def typeless_memory(self) -> bool:
+        return not self._types
