@@ -84,7 +84,8 @@ class Builder(ExpressionBuilder):
             base = base.base
         named = isinstance(base, ast.Var | ast.Map | ast.MapAccess)
         if self.lexer.kinds[op] == "ASSIGN_OP" or not named or base is target:
-            self.error("expected ';'", self.token_span(op))
+            start = self.lexer.starts[op]
+            self.error("expected ';'", self.span(start, start + 1))
         elif isinstance(target, ast.Index):
             self.error("invalid assignment target", span)
         else:

@@ -34,6 +34,7 @@ AFTER: Final[Mapping[str, str]] = {
     "IMPORT": "expected string after 'import'",
     "RECORD_OPEN": "expected identifier",
     "TAG": "expected type name",
+    "ELSE": "expected '{' or 'if' after 'else'",
 }
 
 # Where exactly these are allowed, there is a name for what is missing.
@@ -53,7 +54,7 @@ EXACTLY: Final[Mapping[frozenset[str], str]] = {
 }
 
 # Tokens that begin a value; all of them are allowed wherever one of them is.
-STARTS: Final = frozenset({"INT", "VAR", "LPAREN", "MINUS"})
+STARTS: Final = frozenset({"INT", "VAR", "LPAREN"})
 
 # Else the first of these that is allowed.
 CHOICE: Final[Mapping[str, str]] = {
@@ -68,6 +69,7 @@ CHOICE: Final[Mapping[str, str]] = {
     "ASSIGN": "expected '='",
     "ATTACH": "expected attach point",
     "BLOCK_CLOSE": "expected '}'",
+    "COMMA": "expected ','",
     "NAME": "expected identifier",
 }
 

@@ -104,7 +104,7 @@ OPERATORS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "<<=", ">>="), "ASSIGN_OP"),
 }
 TYPED_CALLS: Final = frozenset({"SIZEOF", "TYPEOF", "TYPEINFO", "OFFSETOF"})
-HEAD_WORDS: Final = frozenset({"IF_STMT", "IF_EXPR", "ELSE_IF", "WHILE", "UNROLL", "FOR"})
+HEAD_WORDS: Final = frozenset({"IF_STMT", "IF_EXPR", "ELSE_IF", "WHILE", "UNROLL"})
 
 
 class Frame:
@@ -217,6 +217,9 @@ class Lexer:
             end = scan.attach_point_end(self.text, self.pos)
             if end < 0:
                 self._fault("unterminated string", scan.line_end(self.text, self.pos))
+                return
+            if end == self.pos:
+                self._fault("expected attach point", scan.token_end(self.text, end))
                 return
             self._add("ATTACH", end)
             self._layout()
@@ -392,10 +395,12 @@ class Lexer:
                 inner = "PATH"
         elif frame.what in (HEADER, DECLARATION):
             inner = "NAMES"
+        elif last in HEAD_WORDS:
+            kind = "HEAD_OPEN"
         elif self.want != OPERATOR:
             if scan.is_cast(text, start + 1):
                 kind, inner = "CAST_OPEN", "CAST"
-            elif last not in HEAD_WORDS and scan.is_record(text, start + 1):
+            elif scan.is_record(text, start + 1):
                 kind, inner = "RECORD_OPEN", "RECORD"
         self._open(kind, ROUND, inner=inner)
         self.want = OPERAND
