@@ -80,6 +80,7 @@ class Builtin(Frozen):
 
 MODULES: Final = (
     "aggregates", "clock", "maps", "memory", "printing", "probe", "process", "strings",
+    "task",
 )  # fmt: skip
 """Files of this package that declare builtins."""
 

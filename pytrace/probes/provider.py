@@ -69,7 +69,7 @@ class Provider:
         )
 
 
-MODULES: Final = ("interval", "special", "tracepoint", "uprobe")
+MODULES: Final = ("counters", "interval", "kprobe", "rawtracepoint", "special", "tracepoint", "uprobe")
 
 
 def load_all() -> dict[str, Provider]:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Macros = dict[str, list[ast.Macro]]
 
+RAW_PREFIX = "__builtin_"
+"""Scripts may name a builtin so that no macro of theirs comes between."""
+
 
 def collect(macros: Sequence[ast.Macro], library: Mapping[str, Sequence[ast.Macro]]) -> Macros:
     """Macros by name: the script's own before those of the library."""
@@ -65,11 +68,17 @@ def check(macros: Sequence[ast.Macro], sink: DiagnosticSink) -> None:
 
 
 class Expander:
-    """Expands the macro calls of one program."""
+    """Expands the macro calls of one program.
 
-    def __init__(self, macros: Macros, sink: DiagnosticSink) -> None:
+    A call that fits no macro but names one of ``builtins`` is left to them.
+    """
+
+    def __init__(
+        self, macros: Macros, sink: DiagnosticSink, builtins: Mapping[str, object]
+    ) -> None:
         self.macros = macros
         self.sink = sink
+        self.builtins = builtins
         self.count = 0
         self.used: set[str] = set()
 
@@ -89,11 +98,11 @@ class Expander:
 
     def expand(self, node: ast.Node, chain: tuple[str, ...]) -> ast.Node:
         def visit(found: ast.Node) -> ast.Node:
-            match found:
-                case ast.Call() if found.name in self.macros:
-                    return self._call(found, found.args, chain)
-                case ast.Ident() if found.name in self.macros:
-                    return self._call(found, (), chain)
+            if isinstance(found, (ast.Call, ast.Ident)):
+                name = found.name.removeprefix(RAW_PREFIX)
+                if name in self.macros:
+                    args = found.args if isinstance(found, ast.Call) else ()
+                    return self._call(found, name, args, chain)
             return found
 
         return transform(node, visit)
@@ -103,10 +112,10 @@ class Expander:
     def _call(
         self,
         node: ast.Call | ast.Ident,
+        name: str,
         args: Sequence[ast.Expr | ast.TypeExpr],
         chain: tuple[str, ...],
     ) -> ast.Node:
-        name = node.name
         if name in chain:
             calls = " > ".join((*chain[chain.index(name) :], name))
             self.sink.error(
@@ -117,7 +126,7 @@ class Expander:
             return ast.IntLit(span=node.span, value=0)
         fitting = [m for m in self.macros[name] if _fits(m, args)]
         if not fitting:
-            if isinstance(node, ast.Ident):
+            if isinstance(node, ast.Ident) or name in self.builtins:
                 return node
             return self._no_match(node, name, args)
         macro = max(fitting, key=_specificity)

@@ -89,7 +89,7 @@ def _expand(
     tree = params.substitute(program, parameters, sink)
     macros.check(tree.macros, sink)
     table = macros.collect(tree.macros, library)
-    tree = macros.Expander(table, sink).program(tree)
+    tree = macros.Expander(table, sink, env.builtins).program(tree)
     dump("macros", tree)
     if sink.failed:
         return None

@@ -21,6 +21,7 @@ from pytrace.base.types import (
 from pytrace.builtins.registry import Arg, Builtin, BuiltinCall, count_problem
 from pytrace.frontend import ast
 from pytrace.semantics import type_maps
+from pytrace.semantics.macros import RAW_PREFIX
 from pytrace.semantics.merge import settled, value_type
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
 
 def family(name: str) -> str:
-    """``arg0``, ``arg17`` are one builtin, ``argN``; other names are their own."""
+    """The name that a builtin is declared by: ``arg0``, ``arg17`` are ``argN``."""
+    name = name.removeprefix(RAW_PREFIX)
     if name.startswith("arg") and name[3:].isdigit():
         return "argN"
     return name

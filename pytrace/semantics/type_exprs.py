@@ -79,9 +79,7 @@ def _param(t: Typing, node: ast.Param | ast.ParamCount) -> Type:
 
 
 def _ident(t: Typing, node: ast.Ident) -> Type:
-    builtin = t.env.builtins.get(node.name)
-    if builtin is None:
-        builtin = t.env.builtins.get(type_calls.family(node.name))
+    builtin = type_calls.find(t, node.name)
     if builtin is not None:
         return type_calls.bare(t, node, builtin)
     constant = t.env.enum_constant(node.name)

@@ -9,6 +9,7 @@ from pytrace.base.types import (
     NONE,
     Aggregate,
     NoneType,
+    Ptr,
     Tuple,
     Type,
     Void,
@@ -124,11 +125,8 @@ def read(t: Typing, node: ast.Map | ast.MapAccess) -> Type:
 def increment(t: Typing, node: ast.Map, span: Span) -> Type:
     """``@m++``: an integer map; its value type is int64 if nothing else is assigned."""
     info = t.env.map(node.name)
-    if isinstance(info.value, Aggregate):
-        merge_value(t, node, I64, span)
-        return NONE
-    merge_value(t, node, I64, span)
-    return settled(info.value)
+    merge_value(t, node, info.value if isinstance(info.value, Ptr) else I64, span)
+    return NONE if isinstance(info.value, Aggregate) else settled(info.value)
 
 
 def settle(info: MapInfo) -> tuple[Type, Type]:

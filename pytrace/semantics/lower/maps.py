@@ -9,6 +9,7 @@ from pytrace.base.types import (
     Aggregate,
     Int,
     NoneType,
+    Ptr,
     Tuple,
     Type,
     align_up,
@@ -277,6 +278,8 @@ def increment(lo: Lowering, node: ast.Map | ast.MapAccess, delta: int, *, prefix
     assert kind is not None
     b = lo.b
     number = int_type(kind)
+    if isinstance(kind, Ptr):
+        delta *= max(kind.to.size, 1)
     if made.kind == "ARRAY":
         old = b.load(b.map_value(name), 0, kind.size, number.signed)
         _add_in_place(lo, b.map_value(name), kind, old, delta)

@@ -1,0 +1,171 @@
+"""kprobe and kretprobe: entry and return of kernel functions."""
+
+from __future__ import annotations
+
+from pytrace.base.errors import AttachError, NotSupported
+from pytrace.base.text import closest, is_wildcard
+from pytrace.base.types import CONTEXT, KERNEL, Ptr, Struct
+from pytrace.kernel.info import Unknown
+from pytrace.model.probing import ParseProblem, ProbeContext, ProgShape, Target
+from pytrace.probes.provider import Provider
+from pytrace.probes.registers import arguments, registers, return_value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any, Final
+
+    from pytrace.kernel.info import KernelInfo
+    from pytrace.model.compiled import AttachSpec
+    from pytrace.model.probing import AttachText
+    from pytrace.probes.provider import Expanded, Parsed
+
+PT_REGS: Final = Ptr(to=Struct(kind="struct", name="pt_regs", bytes=0), space=CONTEXT)
+
+ENTRY_SYSCALLS: Final = {
+    "do_sys_openat2": "sys_enter_openat", "do_sys_open": "sys_enter_openat",
+    "vfs_read": "sys_enter_read", "ksys_read": "sys_enter_read", "vfs_write": "sys_enter_write",
+    "ksys_write": "sys_enter_write", "do_nanosleep": "sys_enter_clock_nanosleep",
+    "vfs_open": "sys_enter_openat", "do_unlinkat": "sys_enter_unlinkat",
+    "tcp_sendmsg": "sys_enter_sendto", "tcp_recvmsg": "sys_enter_recvfrom",
+    "do_filp_open": "sys_enter_openat", "vfs_fsync": "sys_enter_fsync",
+    "kernel_clone": "sys_enter_clone", "do_exit": "sys_enter_exit_group",
+}  # fmt: skip
+"""Kernel functions people often probe, and the system call tracepoint nearest to each."""
+
+
+class KprobeProvider(Provider):
+    """Target args: (module, function, offset)."""
+
+    name = "kprobe"
+    aliases = ("k",)
+    module = "kprobe"
+    doc = "A kernel function's entry: kprobe:function."
+    fires_forward = False
+    returns = False
+
+    def parse(self, ap: AttachText, pid: int | None) -> Parsed:
+        if not 1 <= len(ap.parts) <= 2:
+            return self.count_problem(ap, "1 or 2")
+        module, text = ap.parts if len(ap.parts) == 2 else ("", ap.parts[0])
+        function, plus, offset_text = text.partition("+")
+        offset = _integer(offset_text) if plus else 0
+        if offset is None:
+            return self._problem(f"Invalid offset: {offset_text}")
+        if plus and self.returns:
+            return self._problem("Offset not allowed")
+        name = f"{self.name}:{module + ':' if module else ''}{function}"
+        return Target(
+            provider=self.name,
+            name=f"{name}+{offset}" if offset else name,
+            args=(module, function, offset),
+            wildcard=is_wildcard(function) or is_wildcard(module),
+        )
+
+    def _problem(self, message: str, *hints: str) -> ParseProblem:
+        return ParseProblem(code="attach-point", message=message, hints=hints)
+
+    def expand(self, target: Target, kernel: KernelInfo, pid: int | None) -> Expanded:
+        module, function, offset = target.args
+        if not kernel.supports("kprobe"):
+            return _unsupported(kernel, str(function))
+        if not target.wildcard:
+            return (target,)
+        found = kernel.functions(str(function), str(module))
+        if isinstance(found, Unknown):
+            return self._problem(
+                f"Functions cannot be listed here: {found.reason}",
+                "name the function without wildcards",
+            )
+        if not found:
+            return ParseProblem(
+                code="no-match", message=f"No matches for {self.name} {function}."
+            )
+        prefix = "" if not module else "module"
+        return tuple(
+            Target(
+                provider=self.name,
+                name=f"{self.name}:{ref.module + ':' if prefix else ''}{ref.name}",
+                args=(ref.module if prefix else "", ref.name, offset),
+            )
+            for ref in found
+        )
+
+    def context(self, target: Target, kernel: KernelInfo) -> ProbeContext:
+        arch = kernel.identity().arch
+        return ProbeContext(
+            space=KERNEL,
+            values=() if self.returns else arguments(arch),
+            retval=return_value(arch) if self.returns else None,
+            ctx=PT_REGS,
+            registers=registers(arch),
+            func="kernel",
+            probetype=self.name,
+        )
+
+    def shape(self, targets: Sequence[Target], kernel: KernelInfo) -> ProgShape:
+        return ProgShape(prog_type="PROG_TYPE_KPROBE", filter_pid=True)
+
+    def list(self, pattern: str, kernel: KernelInfo) -> Iterator[str]:
+        if not kernel.supports("kprobe"):
+            return
+        found = kernel.functions("*", "")
+        if not isinstance(found, Unknown):
+            for ref in found:
+                yield f"{self.name}:{ref.name}"
+
+
+class KretprobeProvider(KprobeProvider):
+    name = "kretprobe"
+    aliases = ("kr",)
+    doc = "A kernel function's return: kretprobe:function."
+    returns = True
+
+
+def _unsupported(kernel: KernelInfo, function: str) -> ParseProblem:
+    """Why kprobes do not work here, and what does."""
+    hints = []
+    event = ENTRY_SYSCALLS.get(function)
+    if event is None and function.startswith(("__x64_sys_", "__arm64_sys_", "__se_sys_")):
+        event = "sys_enter_" + function.split("_sys_", 1)[1]
+    if event is not None and kernel.tracepoint("syscalls", event) is not None:
+        hints.append(f"here works: tracepoint:syscalls:{event}")
+    else:
+        known = kernel.tracepoints("*", "*")
+        if not isinstance(known, Unknown):
+            guess = closest(function, [ref.event for ref in known])
+            found = next((r for r in known if r.event == guess), None)
+            if found is not None:
+                hints.append(f"near to it: tracepoint:{found.category}:{found.event}")
+    hints.append("pytrace -l 'tracepoint:*' lists what can be traced on this kernel")
+    return ParseProblem(
+        code="no-kprobes",
+        message="This kernel has no kprobes (it was built without CONFIG_KPROBES)",
+        hints=tuple(hints),
+    )
+
+
+def _integer(text: str) -> int | None:
+    try:
+        return int(text, 16) if text[:2].lower() == "0x" else int(text)
+    except ValueError:
+        return None
+
+
+def attach(prog: Any, spec: AttachSpec, linux: Any) -> list[Any]:
+    """A perf kprobe through the kernel's kprobe PMU."""
+    module, function, offset = spec.args
+    symbol = f"{module}:{function}" if module and module != "vmlinux" else str(function)
+    returns = spec.name.startswith("kretprobe")
+    try:
+        link = linux.kprobe(prog, symbol, spec.name, offset=offset, retprobe=returns)
+    except NotSupported as problem:
+        raise AttachError(
+            f"Unable to attach probe: {spec.name}: {problem} (CONFIG_KPROBES)",
+            probe=spec.name,
+            cause="CONFIG_KPROBES",
+        ) from problem
+    return [link]
+
+
+PROVIDERS: Final = (KprobeProvider(), KretprobeProvider())
