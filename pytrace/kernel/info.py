@@ -130,6 +130,12 @@ if TYPE_CHECKING:
         def tracepoints(self, category: str, event: str) -> Sequence[TracepointRef] | Unknown:
             """Tracepoints that match both patterns, sorted."""
 
+        def raw_tracepoint(self, event: str, module: str = "") -> FuncProto | None:
+            """Typed arguments of a raw tracepoint."""
+
+        def raw_tracepoints(self, pattern: str, module: str = "") -> Sequence[FuncRef] | Unknown:
+            """Raw tracepoints whose name matches, sorted; ``module`` may be a pattern too."""
+
         def supports(self, feature: str) -> bool:
             """True if the smallest real use of a feature works (see ``FEATURES``)."""
 

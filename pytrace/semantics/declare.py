@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytrace.base import config as config_table
-from pytrace.base.diagnostics import Diagnostic
+from pytrace.base.diagnostics import Diagnostic, DiagnosticSink
+from pytrace.base.source import SourceFile
 from pytrace.base.text import closest
+from pytrace.frontend import ast, cdecl
+from pytrace.frontend.parser import parse
 from pytrace.semantics.lower.maps import DECLARED_KINDS
 
 if TYPE_CHECKING:
     from pytrace.base.config import Config
-    from pytrace.base.diagnostics import DiagnosticSink
-    from pytrace.frontend import ast
     from pytrace.semantics.env import Env
 
 
@@ -41,6 +42,37 @@ def configure(
             )
         )
     return config_table.Config(settings, environment)
+
+
+def declare_types(env: Env, program: ast.Program) -> None:
+    """Structs, unions, enums and object macros that the script defines itself."""
+    found = cdecl.Definitions()
+    for part in program.c_parts:
+        if isinstance(part, ast.CppLine):
+            _cpp_line(env, part)
+            continue
+        try:
+            cdecl.parse(part.text, found, env.tag, env.kernel.typedef)
+        except cdecl.BadDeclaration as problem:
+            env.sink.error("bad-definition", f"Bad C definition: {problem}", part.span)
+    env.structs.update(found.structs)
+    env.enums.update(found.enums)
+    env.typedefs.update(found.typedefs)
+
+
+def _cpp_line(env: Env, part: ast.CppLine) -> None:
+    """``#define NAME value``: an expression that stands where the name does."""
+    words = part.text.lstrip("# \t").split(None, 2)
+    if len(words) < 2 or words[0] != "define" or "(" in words[1]:
+        return
+    text = words[2].strip() if len(words) > 2 else ""
+    source = SourceFile(part.span.source.name, b"begin{_=" + text.encode() + b";}")
+    tree = parse(source, DiagnosticSink())
+    if tree is None or len(tree.probes) != 1:
+        return
+    stmts = tree.probes[0].body.stmts
+    if len(stmts) == 1 and isinstance(stmts[0], ast.Discard):
+        env.defines[words[1]] = stmts[0].expr
 
 
 def declare_maps(env: Env, program: ast.Program) -> None:

@@ -106,6 +106,10 @@ class Env:
                 self.structs[kind, name] = found
         return found
 
+    def tag(self, kind: str, name: str) -> StructDef | EnumDef | None:
+        """What ``struct N``, ``union N`` or ``enum N`` stands for."""
+        return self.enum(name) if kind == "enum" else self.struct(kind, name)
+
     def enum(self, name: str) -> EnumDef | None:
         found = self.enums.get(name)
         if found is None:

@@ -67,6 +67,44 @@ def check(macros: Sequence[ast.Macro], sink: DiagnosticSink) -> None:
                 )
 
 
+def expand_defines(program: ast.Program, defines: Mapping[str, ast.Expr]) -> ast.Program:
+    """Puts the expressions of ``#define`` where their names stand."""
+    if not defines:
+        return program
+
+    def visit(node: ast.Node) -> ast.Node:
+        chain: list[str] = []
+        while isinstance(node, ast.Ident) and node.name in defines and node.name not in chain:
+            chain.append(node.name)
+            node = _placed(defines[node.name], node.span)
+        return node
+
+    items: list[ast.Item] = []
+    for item in program.items:
+        if isinstance(item, (ast.Probe, ast.Fn, ast.Macro)):
+            changed = transform(transform(item, visit), visit)
+            assert isinstance(changed, (ast.Probe, ast.Fn, ast.Macro))
+            items.append(changed)
+        else:
+            items.append(item)
+    return replace(program, items=tuple(items))
+
+
+def _placed(node: ast.Node, span: Span) -> ast.Node:
+    """A fresh copy whose text is where it is used: messages point there."""
+    values: dict[str, object] = {}
+    for name in node.__fields__:
+        value = getattr(node, name)
+        if isinstance(value, Span):
+            value = span
+        elif isinstance(value, ast.Node):
+            value = _placed(value, span)
+        elif isinstance(value, tuple):
+            value = tuple(_placed(v, span) if isinstance(v, ast.Node) else v for v in value)
+        values[name] = value
+    return type(node)(**values)
+
+
 class Expander:
     """Expands the macro calls of one program.
 

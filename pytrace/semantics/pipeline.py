@@ -61,6 +61,7 @@ def run(
     """None if ``sink`` has errors; passes report and go on, a pass with errors ends the run."""
     config = declare.configure(program, environment, sink)
     env = Env(kernel, sink, config, builtins, settings)
+    declare.declare_types(env, program)
     tree = _expand(program, env, library, parameters, dump)
     if tree is None:
         return None
@@ -89,6 +90,7 @@ def _expand(
     tree = params.substitute(program, parameters, sink)
     macros.check(tree.macros, sink)
     table = macros.collect(tree.macros, library)
+    tree = macros.expand_defines(tree, env.defines)
     tree = macros.Expander(table, sink, env.builtins).program(tree)
     dump("macros", tree)
     if sink.failed:
