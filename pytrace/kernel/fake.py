@@ -33,6 +33,7 @@ class FakeKernel:
         typedefs: Mapping[str, Type] | None = None,
         functions: Iterable[FuncProto] = (),
         tracepoints: Iterable[TracepointFormat] = (),
+        raw_tracepoints: Iterable[FuncProto] = (),
         binaries: Iterable[BinaryInfo] = (),
         targets: Mapping[str, Sequence[str]] | None = None,
         features: Iterable[str] = FEATURES,
@@ -45,6 +46,7 @@ class FakeKernel:
         self._typedefs = dict(typedefs or {})
         self._functions = tuple(functions)
         self._tracepoints = {(t.category, t.event): t for t in tracepoints}
+        self._raw_tracepoints = tuple(raw_tracepoints)
         self._binaries = {b.path: b for b in binaries}
         self._targets = dict(targets or {})
         self._features = frozenset(features)
@@ -72,20 +74,17 @@ class FakeKernel:
         return self._typedefs.get(name)
 
     def function(self, name: str, module: str = "") -> FuncProto | None:
-        for function in self._functions:
-            if function.name == name and module in ("", function.module):
-                return function
-        return None
+        return _find(self._functions, name, module)
 
     def functions(self, pattern: str, module: str = "") -> Sequence[FuncRef] | Unknown:
-        if self._unknown is not None:
-            return self._unknown
-        found = {
-            (f.name, f.module)
-            for f in self._functions
-            if matches(pattern, f.name) and (not module or matches(module, f.module))
-        }
-        return tuple(FuncRef(name=name, module=where) for name, where in sorted(found))
+        return _select(self._functions, pattern, module) if not self._unknown else self._unknown
+
+    def raw_tracepoint(self, event: str, module: str = "") -> FuncProto | None:
+        return _find(self._raw_tracepoints, event, module)
+
+    def raw_tracepoints(self, pattern: str, module: str = "") -> Sequence[FuncRef] | Unknown:
+        known = self._raw_tracepoints
+        return _select(known, pattern, module) if not self._unknown else self._unknown
 
     def tracepoint(self, category: str, event: str) -> TracepointFormat | None:
         return self._tracepoints.get((category, event))
@@ -112,3 +111,16 @@ class FakeKernel:
 
     def typeless_memory(self) -> bool:
         return not self._types
+
+
+def _find(protos: Iterable[FuncProto], name: str, module: str) -> FuncProto | None:
+    return next((p for p in protos if p.name == name and module in ("", p.module)), None)
+
+
+def _select(protos: Iterable[FuncProto], pattern: str, module: str) -> tuple[FuncRef, ...]:
+    found = {
+        (p.name, p.module)
+        for p in protos
+        if matches(pattern, p.name) and (not module or matches(module, p.module))
+    }
+    return tuple(FuncRef(name=name, module=where) for name, where in sorted(found))

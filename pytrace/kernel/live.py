@@ -227,7 +227,7 @@ class LiveKernel:
             return Unknown(reason=f"no type information in {BTF_DIRECTORY}")
         found = set()
         for btf in self.types().all(prefix):
-            if module in ("", btf.module):
+            if not module or matches(module, btf.module):
                 for name in btf.names(kind):
                     if name.startswith(prefix) and matches(pattern, name[len(prefix) :]):
                         found.add((btf.module, name[len(prefix) :]))

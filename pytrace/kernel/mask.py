@@ -91,6 +91,14 @@ class MaskedKernel:
             return Unknown(reason="masked")
         return self._inner.tracepoints(category, event)
 
+    def raw_tracepoint(self, event: str, module: str = "") -> FuncProto | None:
+        return None if self._hides(event) else self._inner.raw_tracepoint(event, module)
+
+    def raw_tracepoints(self, pattern: str, module: str = "") -> Sequence[FuncRef] | Unknown:
+        if BTF in self._hidden:
+            return Unknown(reason="masked")
+        return self._inner.raw_tracepoints(pattern, module)
+
     def supports(self, feature: str) -> bool:
         return feature not in self._hidden and self._inner.supports(feature)
 

@@ -128,6 +128,12 @@ class RecordingKernel:
     def tracepoints(self, category: str, event: str) -> Sequence[TracepointRef] | Unknown:
         return self._ask(self._inner.tracepoints, category, event)
 
+    def raw_tracepoint(self, event: str, module: str = "") -> FuncProto | None:
+        return self._ask(self._inner.raw_tracepoint, event, module)
+
+    def raw_tracepoints(self, pattern: str, module: str = "") -> Sequence[FuncRef] | Unknown:
+        return self._ask(self._inner.raw_tracepoints, pattern, module)
+
     def supports(self, feature: str) -> bool:
         return self._ask(self._inner.supports, feature)
 
@@ -244,6 +250,12 @@ class ReplayKernel:
 
     def tracepoints(self, category: str, event: str) -> Sequence[TracepointRef] | Unknown:
         return self._recall(self.tracepoints, category, event)
+
+    def raw_tracepoint(self, event: str, module: str = "") -> FuncProto | None:
+        return self._recall(self.raw_tracepoint, event, module)
+
+    def raw_tracepoints(self, pattern: str, module: str = "") -> Sequence[FuncRef] | Unknown:
+        return self._recall(self.raw_tracepoints, pattern, module)
 
     def supports(self, feature: str) -> bool:
         return self._recall(self.supports, feature)

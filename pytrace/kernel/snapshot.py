@@ -25,6 +25,8 @@ METHODS: Final = (
     "function",
     "functions",
     "identity",
+    "raw_tracepoint",
+    "raw_tracepoints",
     "resolve_target",
     "struct",
     "supports",

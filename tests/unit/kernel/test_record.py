@@ -10,9 +10,11 @@ import pytest
 
 from pytrace.base.frozen import Frozen
 from pytrace.base.types import (
+    BOOL,
     I32,
     U8,
     U64,
+    VOID,
     Enum,
     EnumDef,
     Field,
@@ -65,6 +67,7 @@ OPEN = TracepointFormat(
     declarations=("const char * filename",),
 )
 READ = FuncProto(name="vfs_read", module="vmlinux", params=(("n", U64),), returns=I32, btf_id=7)
+SWITCH = FuncProto(name="sched_switch", module="vmlinux", params=(("preempt", BOOL),), returns=VOID)
 BASH = BinaryInfo(
     path="/bin/bash",
     kind="dyn",
@@ -85,6 +88,7 @@ def fake() -> FakeKernel:
         typedefs={"pid_t": I32},
         functions=[READ],
         tracepoints=[OPEN],
+        raw_tracepoints=[SWITCH],
         binaries=[BASH],
         targets={"bash": ["/bin/bash"]},
         features=["ringbuf"],
@@ -107,6 +111,8 @@ def ask(kernel: KernelInfo) -> list[object]:
         kernel.functions("vfs_*"),
         kernel.tracepoint("syscalls", "sys_enter_openat"),
         kernel.tracepoints("sys*", "*"),
+        kernel.raw_tracepoint("sched_switch"),
+        kernel.raw_tracepoints("sched_*", "vm*"),
         kernel.supports("ringbuf"),
         kernel.supports("loop"),
         kernel.binary("/bin/none"),
@@ -296,6 +302,8 @@ def test_without_btf_there_are_no_types() -> None:
     assert masked.enum_constant("DEAD") is None
     assert masked.typedef("pid_t") is None
     assert masked.function("vfs_read") is None
+    assert masked.raw_tracepoint("sched_switch") is None
+    assert isinstance(masked.raw_tracepoints("*"), Unknown)
     assert masked.tracepoint("syscalls", "sys_enter_openat") is OPEN
     assert masked.identity() == fake().identity()
 
