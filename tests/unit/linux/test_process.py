@@ -197,3 +197,14 @@ def test_a_pidfd_of_another_process(sys: Syscalls) -> None:
 def test_a_process_that_is_not_there(sys: Syscalls) -> None:
     with pytest.raises(ProcessLookupError, match="open process 4194304"):
         process.open_pidfd(sys, 4194304)
+
+
+def test_a_process_names_itself() -> None:
+    comm = Path("/proc/self/comm")
+    before = comm.read_text().strip()
+    try:
+        process.name_process("pytrace-with-a-long-name")
+        assert comm.read_text() == "pytrace-with-a-\n"
+    finally:
+        process.name_process(before)
+    assert comm.read_text().strip() == before
