@@ -38,6 +38,11 @@ class Compiled:
         self.optimised = optimised
 
 
+def llvm_version() -> str:
+    """The release of LLVM that llvmlite carries: ``22.1.0``."""
+    return ".".join(map(str, binding.llvm_version_info))
+
+
 @functools.cache
 def _initialise() -> binding.Target:
     binding.initialize_all_targets()

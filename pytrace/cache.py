@@ -330,7 +330,6 @@ def key_of(
         request.runtime_warnings,
         request.mode,
         request.no_features,
-        request.probe_filter,
         request.include_dirs,
         request.include_files,
         request.debuginfo,

@@ -298,7 +298,7 @@ OPTIONS: Final = (
         "debug",
         "STAGE[,STAGE]",
         _debug,
-        "show what a stage made: ast, types, codegen, codegen-opt, libbpf, verifier, dis, "
+        "show what a stage made: ast, types, ir, codegen, codegen-opt, libbpf, verifier, dis, "
         "parse, all",
         _TROUBLE,
     ),

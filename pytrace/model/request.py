@@ -17,7 +17,7 @@ MODES: Final = ("codegen", "compiler-bench", "bench", "test", "format")
 """Values of ``CompileRequest.mode``, besides the empty one of an ordinary run."""
 
 STAGES: Final = (
-    "ast", "types", "codegen", "codegen-opt", "libbpf", "verifier", "dis", "parse", "all",
+    "ast", "types", "ir", "codegen", "codegen-opt", "libbpf", "verifier", "dis", "parse", "all",
 )  # fmt: skip
 """Values of ``-d``."""
 
@@ -31,12 +31,9 @@ class CompileRequest(Frozen):
     script's block. ``pid`` is that of ``-p``, None without; ``has_child`` tells of ``-c``.
 
     ``runtime_warnings`` is ``-k``: failed reads and look-ups are reported. ``no_features`` are
-    those of ``--no-feature``. ``probe_filter`` is a regular expression, empty for none.
-    ``include_dirs``, ``include_files``, ``debuginfo`` and ``traceable_functions`` (a file, empty
-    for none) are paths as given. ``stages`` are those of ``-d``; their texts come back as dumps.
-
-    ``tables`` is a directory that only this user can write, where the compiler may keep tables of
-    its own from one run to the next; None: nowhere. It changes nothing but the speed.
+    those of ``--no-feature``. ``include_dirs``, ``include_files``, ``debuginfo`` and
+    ``traceable_functions`` (a file, empty for none) are paths as given. ``stages`` are those of
+    ``-d``; their texts come back as dumps.
     """
 
     source: SourceFile
@@ -49,13 +46,11 @@ class CompileRequest(Frozen):
     runtime_warnings: bool = False
     mode: str = ""
     no_features: tuple[str, ...] = ()
-    probe_filter: str = ""
     include_dirs: tuple[str, ...] = ()
     include_files: tuple[str, ...] = ()
     debuginfo: tuple[str, ...] = ()
     traceable_functions: str = ""
     stages: tuple[str, ...] = ()
-    tables: str | None = None
 
 
 class CompileResult(Frozen):

@@ -1,0 +1,117 @@
+"""Compile a script for this machine: what a run does when the cache has nothing for it."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from pytrace.base.diagnostics import render_all
+from pytrace.base.errors import PytraceError
+from pytrace.cache import take_witnesses
+from pytrace.cli.machine import open_kernel
+from pytrace.cli.run import config_of, make_request, read_source, wants_color
+from pytrace.compiler import compile_program
+from pytrace.output.stream import write_all, write_error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Final
+
+    from pytrace.base.diagnostics import DiagnosticSink
+    from pytrace.cache import Cache
+    from pytrace.cli.options import Options
+    from pytrace.kernel.info import KernelInfo
+    from pytrace.kernel.record import RecordingKernel
+    from pytrace.model.compiled import CompiledProgram
+    from pytrace.model.request import CompileRequest, CompileResult
+
+    Rewrite = Callable[[DiagnosticSink], DiagnosticSink]
+
+# Stages whose text goes to stderr, as it is about the script; the others' is the answer itself.
+_TO_STDERR: Final = ("ast", "parse")
+
+# A file that changed less than this before it was read may change again unnoticed: file times
+# have the granularity of the timer interrupt.
+_GRANULARITY_NS: Final = 20_000_000
+
+
+def build(
+    request: CompileRequest,
+    options: Options,
+    environ: Mapping[str, str],
+    cache: Cache | None,
+    key: str,
+    *,
+    rewrite: Rewrite | None = None,
+) -> tuple[CompiledProgram | None, int]:
+    """Compile, tell what there is to tell, store. Gives the program, or None and an exit code."""
+    directory = cache.directory if cache else None
+    kernel = open_kernel(options, environ, directory)
+    started = time.time_ns()
+    result = compile_program(request, kernel)
+    sink = rewrite(result.sink) if rewrite else result.sink
+    report(sink, options, environ)
+    for stage, text in result.dumps:
+        show_dump(stage, text)
+    if result.program is None:
+        return None, result.exit_code if sink.failed else 0
+    if cache is not None and not options.stages:
+        store(cache, key, result, kernel, started)
+    return result.program, 0
+
+
+def report(sink: DiagnosticSink, options: Options, environ: Mapping[str, str]) -> None:
+    """Print a compilation's diagnostics on stderr."""
+    if sink.items:
+        color = wants_color(environ)
+        write_error(render_all(sink, color=color, warnings=options.warnings))
+
+
+def show_dump(stage: str, text: str) -> None:
+    """Print what a stage of ``-d`` made."""
+    if not text.endswith("\n"):
+        text += "\n"
+    if stage in _TO_STDERR:
+        write_error(text)
+    else:
+        write_all(1, text.encode("utf-8", "surrogateescape"))
+
+
+def store(
+    cache: Cache, key: str, result: CompileResult, kernel: RecordingKernel, started_ns: int
+) -> None:
+    """Keep the program, unless a file that it was made from was changed while it was read."""
+    if result.program is None:
+        return
+    for path in result.files:
+        if changed_since(path, started_ns - _GRANULARITY_NS):
+            cache.say(f"cache: not stored: {path} has just been changed")
+            return
+    files = take_witnesses(("file", path) for path in result.files)
+    cache.save(key, result.program, (*kernel.witnesses(), *files))
+
+
+def changed_since(path: str, time_ns: int) -> bool:
+    """True if a file was changed at or after a time (ns since 1970)."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False  # It was looked for and is not there: a witness too.
+    return max(status.st_mtime_ns, status.st_ctime_ns) >= time_ns
+
+
+def expanded_names(
+    options: Options, environ: Mapping[str, str], kernel: KernelInfo
+) -> list[str] | None:
+    """Names of the attach points that a script expands to; None after errors, which are told."""
+    settings, problem = config_of(environ)
+    if problem:
+        raise PytraceError(problem)
+    request = make_request(options, read_source(options), settings)
+    result = compile_program(request, kernel)
+    report(result.sink, options, environ)
+    if result.program is None:
+        return None
+    names = {spec.name for spec in result.program.attach if spec.provider != "special"}
+    return sorted(names)
