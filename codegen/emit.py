@@ -112,7 +112,7 @@ def _prepare_frame(f: FunctionText) -> None:
         f.do(f"store i64 0, ptr {f.frame(placement.returned)}, align 8")
     for home in placement.cells.values():
         if home.kind == "frame":
-            f.do(f"store i64 0, ptr {f.frame(home.at)}, align 8")
+            f.do(f"store i64 {f.unknown_zero()}, ptr {f.frame(home.at)}, align 8")
 
 
 def emit_block(f: FunctionText, block: ir.Block) -> None:
@@ -209,12 +209,27 @@ def _truth(f: FunctionText, instr: ir.Compare | ir.IsNull, condition: str) -> No
 
 
 def _set_cell(f: FunctionText, instr: ir.SetCell) -> None:
-    word = f.value(instr.value)
-    if f.loops:
+    word, home = f.value(instr.value), f.placement.cells.get(instr.cell)
+    if home is not None and home.kind == "frame" and not _counts(instr):
+        # The verifier would follow a value that it knows through every round of a callback, and
+        # give up after a million instructions (widen_imprecise_scalars spares precise values).
+        word = f.op(f"add i64 {word}, {f.unknown_zero()}")
+    elif f.loops:
         # What LLVM knows of a variable that counts, it uses to compute the end of a loop, in
         # 128-bit arithmetic that BPF does not have.
         word = f.opaque(word)
     f.do(f"store i64 {word}, ptr {f.cell(instr.cell)}, align 8")
+
+
+def _counts(instr: ir.SetCell) -> bool:
+    """Is a cell changed by a difference? Then it is as unknown as it was."""
+    value = instr.value
+    return (
+        isinstance(value, ir.BinOp)
+        and value.op in ("add", "sub")
+        and isinstance(value.left, ir.GetCell)
+        and value.left.cell is instr.cell
+    )
 
 
 def _if(f: FunctionText, instr: ir.If) -> None:

@@ -10,7 +10,7 @@ from pytrace.codegen.debuginfo import DebugInfo
 from pytrace.codegen.helpers import TABLE
 from pytrace.ir import nodes as ir
 from pytrace.ir.storage import Body, Placement
-from pytrace.model.events import PARAMS_MAP
+from pytrace.model.events import PARAMS_MAP, STATE_MAP, ZERO_OFFSET
 
 MAP_SYMBOL, VALUE_SYMBOL = "map:", "value:"
 """What precedes a map's name in the symbols that stand for the map and for its only element."""
@@ -228,6 +228,13 @@ class FunctionText:
         BPF's LLVM has no assembler here, so the barrier is an empty piece of inline assembly.
         """
         return self.op(f'call i64 asm "", "=r,0"(i64 {word})')
+
+    def unknown_zero(self) -> str:
+        """A word that is 0, of which the verifier knows nothing."""
+        state = self.module.value(STATE_MAP)
+        at = f"getelementptr (i8, ptr {state}, i64 {ZERO_OFFSET})"
+        constant = f"!invariant.load !{self.module.empty}"
+        return self.op(f"load i64, ptr {at}, align 8, {constant}")
 
     def bounded(self, word: str, limit: int) -> str:
         """The word, which is in 0 .. ``limit``, so that the verifier sees it too.

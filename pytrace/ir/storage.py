@@ -7,8 +7,9 @@ up. Slots that are never live at the same time share memory.
 
 A loop body may become a function of its own (``outlined``), which sees nothing of the stack of the
 function around it but the *frame*: one piece of that stack whose address it is given. Whatever a
-body shares with the outside lies there or in scratch. A slot or cell that is used in one body only
-belongs to that body: it does not keep its value from one round to the next.
+body shares with the outside, or keeps from one round to the next, lies there or in scratch. A cell
+is kept unless the body sets it first. A slot that is used in one body only belongs to that body and
+is never kept.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TypeVar, Union
 from pytrace.base.frozen import Frozen, replace
 from pytrace.base.types import align_up
 from pytrace.ir import nodes as ir
-from pytrace.ir.walk import blocks, cells_of, operands, root, walk
+from pytrace.ir.walk import blocks, operands, root, walk
 
 STACK_LIMIT = 512
 SPILL_RESERVE = 64
@@ -145,10 +146,10 @@ class _Use:
 
     __slots__ = ("first", "last", "owner", "shared")
 
-    def __init__(self, position: int, bodies: tuple[Outlined, ...]) -> None:
+    def __init__(self, position: int, bodies: tuple[Outlined, ...], kept: bool) -> None:
         self.first = self.last = position
         self.owner = bodies
-        self.shared = False
+        self.shared = kept
 
     def add(self, position: int, bodies: tuple[Outlined, ...]) -> None:
         self.last = position
@@ -180,19 +181,24 @@ class _Survey:
         self.returns_inside = False
         self.position = 0
         self._addresses_kept: set[ir.Slot] = set()
-        self._visit(function.body, (), ())
+        self._visit(function.body, (), (), True)
         for slot in self._addresses_kept:
             self.slots[slot].first, self.slots[slot].last = 0, self.position
         for use in self.slots.values():
             self._stretch(use)
 
     def _visit(
-        self, block: ir.Block, bodies: tuple[Outlined, ...], around: tuple[ir.Instruction, ...]
+        self,
+        block: ir.Block,
+        bodies: tuple[Outlined, ...],
+        around: tuple[ir.Instruction, ...],
+        always: bool,
     ) -> None:
+        """``always``: the block runs in every round of the innermost body."""
         body = bodies[-1] if bodies else None
         for instr in block.instrs:
             self.position += 1
-            self._use(instr, bodies)
+            self._use(instr, bodies, always)
             if isinstance(instr, ir.CallFn):
                 self.calls.setdefault(body, set()).add(instr.name)
             elif isinstance(instr, ir.Return) and bodies:
@@ -205,12 +211,13 @@ class _Survey:
                 self._mark(self.cells, instr.index, inner)
             loop = isinstance(instr, (ir.Loop, ir.Repeat, ir.ForEach))
             for held in blocks(instr):
-                self._visit(held, inner, (*around, instr) if loop else around)
+                inside = (*around, instr) if loop else around
+                self._visit(held, inner, inside, inner is not bodies)
             if loop:
                 self.position += 1
                 self.ranges.append((start, self.position, isinstance(instr, ir.Loop)))
 
-    def _use(self, instr: ir.Instruction, bodies: tuple[Outlined, ...]) -> None:
+    def _use(self, instr: ir.Instruction, bodies: tuple[Outlined, ...], always: bool) -> None:
         for operand in operands(instr):
             source = root(operand)[0]
             if isinstance(source, ir.SlotAddr):
@@ -218,13 +225,19 @@ class _Survey:
                 if isinstance(instr, ir.AddressWord):
                     self._addresses_kept.add(source.slot)
         if isinstance(instr, (ir.GetCell, ir.SetCell)):
-            for cell in cells_of(instr):
-                self._mark(self.cells, cell, bodies)
+            kept = bool(bodies) and not (always and isinstance(instr, ir.SetCell))
+            self._mark(self.cells, instr.cell, bodies, kept)
 
-    def _mark(self, table: dict[_Key, _Use], thing: _Key, bodies: tuple[Outlined, ...]) -> None:
+    def _mark(
+        self,
+        table: dict[_Key, _Use],
+        thing: _Key,
+        bodies: tuple[Outlined, ...],
+        kept: bool = False,
+    ) -> None:
         use = table.get(thing)
         if use is None:
-            table[thing] = _Use(self.position, bodies)
+            table[thing] = _Use(self.position, bodies, kept)
         else:
             use.add(self.position, bodies)
 

@@ -76,6 +76,8 @@ CONTROL_LOST_OFFSET: Final = 24
 """Control records that found their ring full, whatever their kind."""
 SKIPPED_OFFSET: Final = 32
 """Runs of progs that found no free region of scratch memory, and did nothing."""
+ZERO_OFFSET: Final = 40
+"""Always 0, which the verifier does not know."""
 COUNTERS_OFFSET: Final = 64
 """For each event id two u64: records lost for want of space; control actions still pending."""
 
