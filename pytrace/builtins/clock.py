@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from pytrace.base.types import U64
+from pytrace.base.types import U64, Printable
 from pytrace.builtins.registry import Arg, Builtin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Final
+
     from pytrace.base.types import Type
     from pytrace.builtins.registry import BuiltinCall
     from pytrace.ir import nodes as ir
+    from pytrace.model.running import Show, ShowEnv
     from pytrace.semantics.lower import Lowering
     from pytrace.semantics.typing import Typing
 
@@ -49,6 +53,35 @@ def word_of(call: BuiltinCall, default: str) -> str:
     return str(name)
 
 
+def _strftime_type(t: Typing, call: BuiltinCall) -> Type:
+    text = t.literal(call.args[0])
+    assert isinstance(text, bytes)
+    monotonic = getattr(call.args[1], "args", ())
+    if any(getattr(a, "name", "") == "monotonic" for a in monotonic):
+        return t.error("bad-argument", "strftime() can not take a monotonic timestamp", call.span)
+    kind = "tai" if any(getattr(a, "name", "") == "tai" for a in monotonic) else "boot"
+    return Printable(
+        kind="timestamp",
+        bytes=8,
+        show="clock:timestamp",
+        static=(text.decode("utf-8", "surrogateescape"), kind),
+    )
+
+
+def _strftime_into(lo: Lowering, call: BuiltinCall, target: ir.Value) -> None:
+    lo.b.store(target, 0, 8, lo.word(call.args[1]))
+
+
+def _show_timestamp(raw: bytes, static: tuple[str, ...], env: ShowEnv) -> str:
+    format_text, clock = static
+    ns = int.from_bytes(raw[:8], "little")
+    wall = ns - env.tai_offset_ns if clock == "tai" else ns + env.boot_epoch_ns
+    try:
+        return env.strftime(format_text, wall)
+    except ValueError:
+        return "(?)"
+
+
 def _lower_start(lo: Lowering, call: BuiltinCall) -> ir.Value:
     lo.need_param("start_ns", "start_ns")
     return lo.b.param("start_ns")
@@ -71,6 +104,14 @@ START = Builtin(
     bare=True,
 )
 
+STRFTIME = Builtin(
+    name="strftime",
+    doc="A time as text, by strftime(3) conversions and %f (us), %l (ms), %k (ns).",
+    returns=_strftime_type,
+    params=(Arg(name="format", kind="text"), Arg(name="ns", kind="int")),
+    into=_strftime_into,
+)
+
 JIFFIES = Builtin(
     name="jiffies",
     doc="The kernel's jiffies counter.",
@@ -78,3 +119,5 @@ JIFFIES = Builtin(
     lower=lambda lo, call: lo.b.helper("jiffies64"),
     bare=True,
 )
+
+SHOWS: Final[Mapping[str, Show]] = {"timestamp": _show_timestamp}

@@ -23,7 +23,8 @@ DEFAULT_TIME_FORMAT: Final = "%H:%M:%S\n"
 # ---------------------------------------------------------------- printf
 
 
-def _printf_type(t: Typing, call: BuiltinCall) -> Type:
+def printf_type(t: Typing, call: BuiltinCall) -> Type:
+    """Checks a format string and what it prints."""
     from pytrace.base.format import check, parse_format
 
     text = t.literal(call.args[0])
@@ -174,7 +175,7 @@ def _handle_time(event: Event, session: SessionView) -> None:
 
     format_text = event.static[0]
     assert isinstance(format_text, str)
-    session.sink.time(session.env.strftime(format_text, time.time_ns()))
+    session.sink.time(session.env.local_time(format_text, time.time_ns()))
 
 
 def _exit_type(t: Typing, call: BuiltinCall) -> Type:
@@ -209,7 +210,7 @@ _FORMAT = (Arg(name="format", kind="text"),)
 PRINTF = Builtin(
     name="printf",
     doc="Prints a formatted text.",
-    returns=_printf_type,
+    returns=printf_type,
     params=_FORMAT,
     variadic=True,
     lower=_lower_printf,
@@ -217,7 +218,7 @@ PRINTF = Builtin(
 ERRORF = Builtin(
     name="errorf",
     doc="Prints a formatted text as an error, with its place in the script.",
-    returns=_printf_type,
+    returns=printf_type,
     params=_FORMAT,
     variadic=True,
     lower=_lower_printf,
@@ -225,7 +226,7 @@ ERRORF = Builtin(
 WARNF = Builtin(
     name="warnf",
     doc="Prints a formatted text as a warning, with its place in the script.",
-    returns=_printf_type,
+    returns=printf_type,
     params=_FORMAT,
     variadic=True,
     lower=_lower_printf,

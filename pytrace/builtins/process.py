@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from pytrace.base.types import COMM, U32, U64
+from pytrace.base.types import BOOL, COMM, U32, U64, Printable
 from pytrace.builtins.clock import word_of
 from pytrace.builtins.registry import Arg, Builtin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Final
+
     from pytrace.base.types import Type
     from pytrace.builtins.registry import BuiltinCall, LowerRule
     from pytrace.ir import nodes as ir
+    from pytrace.model.running import Show, ShowEnv
     from pytrace.semantics.lower import Lowering
     from pytrace.semantics.typing import Typing
 
@@ -67,6 +71,10 @@ def _lower_cpu(lo: Lowering, call: BuiltinCall) -> ir.Value:
     return lo.b.extend(lo.b.helper("get_smp_processor_id"), 32, signed=False)
 
 
+def _lower_has_cpid(lo: Lowering, call: BuiltinCall) -> ir.Value:
+    return lo.b.const(int(lo.env.settings.has_child))
+
+
 def _lower_rand(lo: Lowering, call: BuiltinCall) -> ir.Value:
     return lo.b.extend(lo.b.helper("get_prandom_u32"), 32, signed=False)
 
@@ -110,6 +118,24 @@ UID_GID = Builtin(
     doc="User id in the low, group id in the high 32 bits, both of the initial user namespace.",
     returns=U64,
     lower=lambda lo, call: lo.b.helper("get_current_uid_gid"),
+    bare=True,
+)
+
+USERNAME = Builtin(
+    name="username",
+    doc="Name of the current user, looked up when printed.",
+    returns=Printable(kind="username_t", bytes=8, show="process:username"),
+    into=lambda lo, call, target: lo.b.store(
+        target, 0, 8, lo.b.extend(lo.b.helper("get_current_uid_gid"), 32, signed=False)
+    ),
+    bare=True,
+)
+
+HAS_CPID = Builtin(
+    name="has_cpid",
+    doc="True if a command was started with -c.",
+    returns=BOOL,
+    lower=_lower_has_cpid,
     bare=True,
 )
 
@@ -160,3 +186,10 @@ CPID = Builtin(
     lower=_param("child_pid", "child_pid"),
     bare=True,
 )
+
+
+def _show_username(raw: bytes, static: tuple[str, ...], env: ShowEnv) -> str:
+    return env.user_name(int.from_bytes(raw[:4], "little"))
+
+
+SHOWS: Final[Mapping[str, Show]] = {"username": _show_username}

@@ -79,8 +79,8 @@ class Builtin(Frozen):
 
 
 MODULES: Final = (
-    "aggregates", "clock", "maps", "memory", "printing", "probe", "process", "strings",
-    "task",
+    "aggregates", "clock", "maps", "memory", "network", "printing", "probe", "process",
+    "stacks", "strings", "symbols", "system", "task",
 )  # fmt: skip
 """Files of this package that declare builtins."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pytrace.base.types import I64, U64, Array, Buf, Ptr, Str
+from pytrace.base.types import BOOL, I32, I64, U64, Array, Buf, Ptr, Str
 from pytrace.builtins.registry import Arg, Builtin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pytrace.base.types import Type
-    from pytrace.builtins.registry import BuiltinCall
+    from pytrace.builtins.registry import BuiltinCall, TypeRule
     from pytrace.frontend import ast
     from pytrace.ir import nodes as ir
     from pytrace.semantics.lower import Lowering
@@ -140,6 +140,55 @@ def _lower_strncmp(lo: Lowering, call: BuiltinCall) -> ir.Value:
     return lo.strings_differ(call.args[0], call.args[1], count)
 
 
+def _find_type(result: Type) -> TypeRule:
+    def rule(t: Typing, call: BuiltinCall) -> Type:
+        texts = [t.literal(a) for a in call.args]
+        if isinstance(texts[0], bytes) and isinstance(texts[1], bytes):
+            index = texts[0].split(b"\0")[0].find(texts[1].split(b"\0")[0])
+            t.set_literal(call.node, index >= 0 if result == BOOL else index)
+        return result
+
+    return rule
+
+
+def _lower_strstr(lo: Lowering, call: BuiltinCall) -> ir.Value:
+    return lo.find_text(call.args[0], call.args[1])
+
+
+def _lower_strcontains(lo: Lowering, call: BuiltinCall) -> ir.Value:
+    return lo.b.compare("sge", _lower_strstr(lo, call), 0)
+
+
+def _strcap_type(t: Typing, call: BuiltinCall) -> Type:
+    found = t.types.get(call.args[0])
+    if isinstance(found, Str):
+        t.set_literal(call.node, found.length)
+    return I64
+
+
+_TWO_TEXTS = (Arg(name="haystack", kind="strict_string"), Arg(name="needle", kind="strict_string"))
+
+STRSTR = Builtin(
+    name="strstr",
+    doc="Where a text begins in another, -1 if it is not in it.",
+    returns=_find_type(I32),
+    params=_TWO_TEXTS,
+    lower=_lower_strstr,
+)
+STRCONTAINS = Builtin(
+    name="strcontains",
+    doc="True if a text holds another.",
+    returns=_find_type(BOOL),
+    params=_TWO_TEXTS,
+    lower=_lower_strcontains,
+)
+STRCAP = Builtin(
+    name="strcap",
+    doc="Most bytes that a text can have, its zero included.",
+    returns=_strcap_type,
+    params=(Arg(name="text", kind="strict_string"),),
+    lower=lambda lo, call: lo.b.const(0),
+)
 STR = Builtin(
     name="str",
     doc="Reads text at an address, up to its zero byte or n - 1 bytes.",
@@ -172,5 +221,3 @@ STRNCMP = Builtin(
     ),
     lower=_lower_strncmp,
 )
-
-__all__ = ["I64"]

@@ -136,6 +136,9 @@ if TYPE_CHECKING:
         def raw_tracepoints(self, pattern: str, module: str = "") -> Sequence[FuncRef] | Unknown:
             """Raw tracepoints whose name matches, sorted; ``module`` may be a pattern too."""
 
+        def has_symbol(self, name: str) -> bool:
+            """True if the kernel has a symbol of this name; its address is known at load."""
+
         def supports(self, feature: str) -> bool:
             """True if the smallest real use of a feature works (see ``FEATURES``)."""
 

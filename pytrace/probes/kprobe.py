@@ -78,9 +78,7 @@ class KprobeProvider(Provider):
                 "name the function without wildcards",
             )
         if not found:
-            return ParseProblem(
-                code="no-match", message=f"No matches for {self.name} {function}."
-            )
+            return ParseProblem(code="no-match", message=f"No matches for {self.name} {function}.")
         prefix = "" if not module else "module"
         return tuple(
             Target(

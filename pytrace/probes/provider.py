@@ -69,7 +69,15 @@ class Provider:
         )
 
 
-MODULES: Final = ("counters", "interval", "kprobe", "rawtracepoint", "special", "tracepoint", "uprobe")
+MODULES: Final = (
+    "counters",
+    "interval",
+    "kprobe",
+    "rawtracepoint",
+    "special",
+    "tracepoint",
+    "uprobe",
+)
 
 
 def load_all() -> dict[str, Provider]:

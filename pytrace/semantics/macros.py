@@ -102,7 +102,7 @@ def _placed(node: ast.Node, span: Span) -> ast.Node:
         elif isinstance(value, tuple):
             value = tuple(_placed(v, span) if isinstance(v, ast.Node) else v for v in value)
         values[name] = value
-    return type(node)(**values)
+    return type(node)(**values)  # type: ignore[arg-type]
 
 
 class Expander:

@@ -56,9 +56,13 @@ PLAIN: dict[str, Type] = {
     "ksym_t": KSYM,
     "usym_t": USYM,
     "inet": Printable(kind="inet", bytes=24, show="network:inet"),
-    "timestamp": Printable(kind="timestamp", bytes=16, show="clock:timestamp"),
+    "timestamp": Printable(
+        kind="timestamp", bytes=8, show="clock:timestamp", static=("%c", "boot")
+    ),
     "macaddr_t": Printable(kind="mac_address", bytes=6, show="network:mac"),
-    "cgroup_path_t": Printable(kind="cgroup_path_t", bytes=16, show="system:cgroup_path"),
+    "cgroup_path_t": Printable(
+        kind="cgroup_path_t", bytes=8, show="system:cgroup_path", static=("*",)
+    ),
     "username_t": Printable(kind="username_t", bytes=8, show="process:username"),
 }
 

@@ -204,6 +204,9 @@ class Lowering:
     def strings_differ(self, left: ast.Expr, right: ast.Expr, count: int) -> ir.Value:
         return strings.differ(self, left, right, count)
 
+    def find_text(self, haystack: ast.Expr, needle: ast.Expr) -> ir.Value:
+        return strings.find(self, haystack, needle)
+
     def memory_argument(self, node: ast.Expr) -> Place:
         """Where the bytes are that a pointer, array or string argument stands for."""
         return memory.argument(self, node)
@@ -235,6 +238,9 @@ class Lowering:
     ) -> None:
         """Sends the values of ``args`` to user space, where ``handler`` acts on them."""
         events.send(self, handler, args, static=static, span=call.span, control=control)
+
+    def send_join(self, call: BuiltinCall, strings: int, size: int) -> None:
+        events.send_join(self, call, strings, size)
 
     def exit(self, call: BuiltinCall) -> None:
         events.exit_run(self, call)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytrace.base.types import I64, Aggregate, Type, align_up
+from pytrace.base.types import I64, Aggregate, Str, Type, align_up
 from pytrace.model.events import (
     CONTROL_HEADER,
     DATA_HEADER,
@@ -13,6 +13,7 @@ from pytrace.model.events import (
     GATE_OFFSET,
     RecordField,
 )
+from pytrace.semantics.lower import memory, places
 from pytrace.semantics.merge import settled, value_type
 
 if TYPE_CHECKING:
@@ -132,6 +133,37 @@ def fault(
         b.store(record, fields[0].offset, 8, 0 if retcode is None else retcode)
         b.submit(record)
     b.span = before
+
+
+def send_join(lo: Lowering, call: BuiltinCall, strings: int, size: int) -> None:
+    """Up to ``strings`` texts of an array of pointers that ends with a null pointer."""
+    b = lo.b
+    b.span = call.span
+    separator = lo.text(call.args[1]) if len(call.args) > 1 else " "
+    types: list[Type] = [I64, *([Str(length=size)] * strings)]
+    fields, total = lay_out(types, DATA_HEADER)
+    event = lo.module.add_event("system:join", fields, total, (separator,), call.span, False)
+    at = memory.argument(lo, call.args[0])
+    space, address = places.address_of(lo, at)
+    record = b.reserve(event)
+    count, done = b.cell("count"), b.cell("done")
+    with b.when(b.negate(b.is_null(record))):
+        b.set(count, 0)
+        b.set(done, 0)
+        for index in range(strings):
+            with b.when(b.negate(b.get(done))):
+                slot = b.address(b.slot("pointer", 8))
+                b.read(space, slot, 8, b.add(address, 8 * index))
+                text = b.load(slot, 0, 8)
+                with b.block() as last:
+                    b.set(done, 1)
+                with b.block() as more:
+                    target = b.offset(record, fields[1 + index].offset)
+                    b.read_string(space, target, size, text)
+                    b.set(count, index + 1)
+                b.if_else(b.negate(text), last[0], more[0])
+        b.store(record, fields[0].offset, 8, b.get(count))
+        b.submit(record)
 
 
 def exit_run(lo: Lowering, call: BuiltinCall) -> None:

@@ -223,3 +223,54 @@ def length(lo: Lowering, node: ast.Expr) -> ir.Value:
         count = b.read_string(space, slot, size + 1, address)
         return b.select(b.compare("sgt", count, 0), b.add(count, -1), 0)
     return b.const(0)
+
+
+# ---------------------------------------------------------------- searching
+
+
+def find(lo: Lowering, haystack: ast.Expr, needle: ast.Expr) -> ir.Value:
+    """Index of the needle's first place in the haystack, -1 if there is none.
+
+    A place is tried by a loop over the needle. Both loops are ``Repeat``: their bodies are
+    verified once, whatever the lengths are.
+    """
+    b = lo.b
+    sizes, slots = [], []
+    for node in (haystack, needle):
+        kind = lo.type(node)
+        assert isinstance(kind, Str)
+        slot = b.slot("text", kind.length)
+        lo.into(node, b.address(slot), kind)
+        sizes.append(kind.length)
+        slots.append(slot)
+    result, at, step, hit = b.cell("found"), b.cell("at"), b.cell("step"), b.cell("hit")
+    b.set(result, -1)
+    with b.block() as place:
+        b.set(hit, 1)
+        with b.block() as letter:
+            wanted = _byte(lo, slots[1], b.get(step), sizes[1])
+            with b.when(b.negate(wanted)):
+                b.jump("break")
+            index = b.add(b.get(at), b.get(step))
+            with b.when(b.compare("uge", index, sizes[0])):
+                b.set(hit, 0)
+                b.jump("break")
+            with b.when(b.compare("ne", _byte(lo, slots[0], index, sizes[0]), wanted)):
+                b.set(hit, 0)
+                b.jump("break")
+        b.repeat(step, 0, sizes[1], letter[0])
+        with b.when(b.get(hit)):
+            b.set(result, b.get(at))
+            b.jump("break")
+        with b.when(b.negate(_byte(lo, slots[0], b.get(at), sizes[0]))):
+            b.jump("break")
+    b.repeat(at, 0, sizes[0], place[0])
+    return b.get(result)
+
+
+def _byte(lo: Lowering, slot: ir.Slot, index: ir.Value, size: int) -> ir.Value:
+    """A byte of a slot by a run-time index, which the verifier sees stay inside."""
+    b = lo.b
+    inside = b.compare("ult", index, size)
+    safe = b.select(inside, index, 0)
+    return b.load(b.offset(b.address(slot), safe, limit=size - 1), 0, 1)
