@@ -98,6 +98,9 @@ class FakeKernel:
             if matches(category, c) and matches(event, e)
         )
 
+    def has_symbol(self, name: str) -> bool:
+        return any(f.name == name for f in self._functions)
+
     def supports(self, feature: str) -> bool:
         return feature in self._features
 

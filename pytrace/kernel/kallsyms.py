@@ -49,6 +49,11 @@ class Kallsyms:
                 return value or None
         return None
 
+    def has(self, name: str) -> bool:
+        """True if there is a symbol of that name, whether or not its address is shown."""
+        raw = b" " + name.encode()
+        return bool(name) and (raw + b"\n" in self._data or raw + b"\t" in self._data)
+
     def find(self, address: int) -> tuple[str, str, int] | None:
         """(name, module or "", distance from its start) of the symbol at or below an address.
 
@@ -72,9 +77,13 @@ class Kallsyms:
         starts = array("Q", bytes.fromhex(b"".join([x[:_LONG] for x in lines]).decode("ascii")))
         if array("H", [1]).tobytes() == b"\1\0":
             starts.byteswap()
-        order = sorted(range(len(starts)), key=starts.__getitem__)
-        self._lines = [lines[i] for i in order]
-        self._starts = array("Q", [starts[i] for i in order])
+        values = starts.tolist()
+        if values != sorted(values):  # modules and BPF progs follow, at lower addresses
+            order = sorted(range(len(values)), key=values.__getitem__)
+            lines = [lines[i] for i in order]
+            starts = array("Q", [values[i] for i in order])
+        self._lines = lines
+        self._starts = starts
 
 
 def _names(line: bytes) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from pytrace.kernel.btf_index import FUNC, STRUCT, TYPEDEF, BtfError, BtfHeader,
 from pytrace.kernel.elf import NT_GNU_BUILD_ID, Elf, ElfError, debug_candidates, parse_notes
 from pytrace.kernel.functions import CandidateFunctions, ListedFunctions
 from pytrace.kernel.info import FuncRef, KernelIdentity, TracepointRef, Unknown
+from pytrace.kernel.kallsyms import Kallsyms
 from pytrace.kernel.targets import TargetResolver
 from pytrace.kernel.tracefs import FormatError, char_type, format_from_types, parse_format
 
@@ -57,6 +58,10 @@ class LiveTypes:
         self._vmlinux: Btf | None = None
         self._opened = False
         self._modules: dict[str, Btf | mmap | bytes] | None = None
+
+    def exist(self) -> bool:
+        """True if there is type information, found out without reading it."""
+        return os.access(self._path or f"{self._directory}/vmlinux", os.R_OK)
 
     def vmlinux(self) -> Btf | None:
         if not self._opened:
@@ -145,6 +150,7 @@ class LiveKernel:
         self._types: LiveTypes | None = None
         self._features: Features | None = None
         self._functions: FunctionList | Unknown | None = None
+        self._symbols: bytes | None = None
         self._events: list[str] | Unknown | None = None
         self._binaries: dict[str, BinaryInfo | None] = {}
         self._targets = TargetResolver()
@@ -163,7 +169,7 @@ class LiveKernel:
         return self._types
 
     def typeless_memory(self) -> bool:
-        return self.types().vmlinux() is None
+        return not self.types().exist()
 
     def struct(self, kind: str, name: str) -> StructDef | None:
         for btf in self.types().all(_module_word(name)):
@@ -223,7 +229,7 @@ class LiveKernel:
     def _typed_names(
         self, prefix: str, kind: int, pattern: str, module: str
     ) -> Sequence[FuncRef] | Unknown:
-        if self.types().vmlinux() is None:
+        if not self.types().exist():
             return Unknown(reason=f"no type information in {BTF_DIRECTORY}")
         found = set()
         for btf in self.types().all(prefix):
@@ -245,7 +251,7 @@ class LiveKernel:
         text = _read(path)
         if text:
             return ListedFunctions(text)
-        symbols = b"" if self._traceable else _read(KALLSYMS)
+        symbols = b"" if self._traceable else self._symbol_text()
         if not symbols:
             return Unknown(reason=f"cannot read {path}")
         if self.typeless_memory():
@@ -257,6 +263,15 @@ class LiveKernel:
 
     def _prototypes(self) -> dict[str, set[bytes]]:
         return {btf.module: set(btf.raw_names(FUNC)) for btf in self.types().all()}
+
+    def has_symbol(self, name: str) -> bool:
+        return Kallsyms(self._symbol_text()).has(name)
+
+    def _symbol_text(self) -> bytes:
+        """/proc/kallsyms, which the kernel takes 40 ms to write; empty if it refuses."""
+        if self._symbols is None:
+            self._symbols = _read(KALLSYMS) or b""
+        return self._symbols
 
     def supports(self, feature: str) -> bool:
         if self._features is None:

@@ -99,6 +99,9 @@ class MaskedKernel:
             return Unknown(reason="masked")
         return self._inner.raw_tracepoints(pattern, module)
 
+    def has_symbol(self, name: str) -> bool:
+        return self._inner.has_symbol(name)
+
     def supports(self, feature: str) -> bool:
         return feature not in self._hidden and self._inner.supports(feature)
 

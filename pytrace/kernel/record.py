@@ -37,6 +37,7 @@ _TYPES: Final = (witness.KERNEL,)
 _METHOD_WITNESSES: Final = {
     "binary": (),
     "functions": (witness.KERNEL, witness.BOOT),
+    "has_symbol": (witness.KERNEL, witness.BOOT),
     "resolve_target": (),
     "supports": (witness.KERNEL, witness.BOOT),
     "tracepoint": (witness.KERNEL, witness.EVENTS),
@@ -133,6 +134,9 @@ class RecordingKernel:
 
     def raw_tracepoints(self, pattern: str, module: str = "") -> Sequence[FuncRef] | Unknown:
         return self._ask(self._inner.raw_tracepoints, pattern, module)
+
+    def has_symbol(self, name: str) -> bool:
+        return self._ask(self._inner.has_symbol, name)
 
     def supports(self, feature: str) -> bool:
         return self._ask(self._inner.supports, feature)
@@ -256,6 +260,9 @@ class ReplayKernel:
 
     def raw_tracepoints(self, pattern: str, module: str = "") -> Sequence[FuncRef] | Unknown:
         return self._recall(self.raw_tracepoints, pattern, module)
+
+    def has_symbol(self, name: str) -> bool:
+        return self._recall(self.has_symbol, name)
 
     def supports(self, feature: str) -> bool:
         return self._recall(self.supports, feature)

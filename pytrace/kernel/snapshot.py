@@ -24,6 +24,7 @@ METHODS: Final = (
     "enum_constant",
     "function",
     "functions",
+    "has_symbol",
     "identity",
     "raw_tracepoint",
     "raw_tracepoints",

@@ -15,15 +15,18 @@ from elftools.elf.sections import SymbolTableSection
 
 from pytrace.base.types import KERNEL, USER, Ptr, Str
 from pytrace.kernel import snapshot, witness
+from pytrace.kernel.btf_index import BtfError
 from pytrace.kernel.elf import Elf
 from pytrace.kernel.info import Unknown
 from pytrace.kernel.kallsyms import Kallsyms
-from pytrace.kernel.live import LiveKernel, open_elf
+from pytrace.kernel.live import LiveKernel, LiveTypes, open_elf
 from pytrace.kernel.record import RecordingKernel
 from pytrace.linux import maps, progs
 from pytrace.linux import uapi as u
 from pytrace.linux.syscall import Syscalls
 from tests.kernel import asm
+from tests.unit.kernel.blobs import SIGNED, TYPEDEF, Blob
+from tests.unit.kernel.elves import Part, build
 
 if TYPE_CHECKING:
     from pytrace.kernel.info import KernelInfo
@@ -272,6 +275,61 @@ def test_the_index_is_kept_and_a_damaged_one_made_again(tmp_path: Path) -> None:
 @pytest.mark.needs("btf")
 def test_without_a_place_for_the_index_types_are_read_all_the_same(tmp_path: Path) -> None:
     assert LiveKernel(cache_directory=f"{tmp_path}/none").struct("struct", "file") is not None
+
+
+def types_of_a_module(directory: Path) -> None:
+    """A kernel of one struct and a module of another, as /sys/kernel/btf shows them."""
+    base = Blob()
+    base.struct("core", 4, ("x", base.integer("int", 4, SIGNED), 0))
+    module = Blob(base=base)
+    module.struct("extra", 8, ("core", 2, 0))
+    module.function("extra_init", 0)
+    module.add(TYPEDEF, "btf_trace_extra_event", module.ptr(module.proto(0, ("", 0), ("n", 1))))
+    (directory / "vmlinux").write_bytes(base.data())
+    (directory / "extra_mod").write_bytes(module.data())
+
+
+def test_types_of_modules_are_found_after_the_kernels(tmp_path: Path) -> None:
+    types_of_a_module(tmp_path)
+    types = LiveTypes("", "", "", directory=str(tmp_path))
+    assert [btf.module for btf in types.all()] == ["vmlinux", "extra_mod"]
+    assert [btf.module for btf in types.all("extra")] == ["vmlinux", "extra_mod"]
+    unread = LiveTypes("", "", "", directory=str(tmp_path))
+    assert [btf.module for btf in unread.all("core_only")] == ["vmlinux"]
+    module = types.module("extra_mod")
+    assert module is not None
+    extra = module.struct("struct", "extra")
+    assert extra is not None
+    assert extra.fields[0].name == "core"
+    assert module.raw_tracepoint("extra_event") is not None
+    assert types.module("none") is None
+    assert not LiveTypes("", "", "", directory=f"{tmp_path}/none").exist()
+
+
+@pytest.mark.parametrize("inside_elf", [False, True])
+def test_types_from_a_file(tmp_path: Path, inside_elf: bool) -> None:
+    blob = Blob()
+    blob.struct("mine", 4, ("x", blob.integer("int", 4, SIGNED), 0))
+    path = tmp_path / "types"
+    path.write_bytes(build([Part(".BTF", 1, blob.data())]) if inside_elf else blob.data())
+    kernel = LiveKernel(btf_path=str(path))
+    assert kernel.struct("struct", "mine") is not None
+    assert kernel.struct("struct", "task_struct") is None
+    assert set(kernel.rests_on("struct", ("struct", "mine"))) == {(witness.FILE, str(path))}
+    path.write_bytes(b"junk" * 10)
+    with pytest.raises(BtfError):
+        LiveKernel(btf_path=str(path)).struct("struct", "mine")
+
+
+@pytest.mark.needs("btf")
+def test_a_closed_tracefs_leaves_what_the_types_tell(tmp_path: Path) -> None:
+    kernel = LiveKernel(tracefs=f"{tmp_path}/none")
+    assert isinstance(kernel.tracepoints("sched", "*"), Unknown)
+    assert isinstance(kernel.tracepoints("sched", "sched_process_exec"), Unknown)
+    layout = kernel.tracepoint("sched", "sched_process_exec")
+    assert layout is not None
+    assert [f.name for f in layout.fields][:2] == ["filename", "pid"]
+    assert layout.fields[0].data_loc
 
 
 def libc() -> str:

@@ -86,6 +86,10 @@ def test_hidden_addresses_close_no_section() -> None:
     assert names(found) == [("closed", "vmlinux")]
     assert Kallsyms(hidden).hidden
     assert Kallsyms(hidden).address("vfs_read") is None
+    assert Kallsyms(hidden).has("vfs_read")
+    assert Kallsyms(hidden).has("mod_read")
+    assert not Kallsyms(hidden).has("read")
+    assert not Kallsyms(hidden).has("")
 
 
 def test_the_address_of_a_symbol() -> None:

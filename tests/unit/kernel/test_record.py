@@ -113,6 +113,8 @@ def ask(kernel: KernelInfo) -> list[object]:
         kernel.tracepoints("sys*", "*"),
         kernel.raw_tracepoint("sched_switch"),
         kernel.raw_tracepoints("sched_*", "vm*"),
+        kernel.has_symbol("vfs_read"),
+        kernel.has_symbol("none"),
         kernel.supports("ringbuf"),
         kernel.supports("loop"),
         kernel.binary("/bin/none"),
