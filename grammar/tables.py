@@ -303,7 +303,7 @@ RULES = (
     (123, 4, "map_access"),
     (123, 1, "ident"),
     (123, 4, "call"),
-    (123, 2, "if_expr"),
+    (123, 2, "if_value"),
     (123, 3, "block_expr"),
     (123, 3, "paren"),
     (123, 2, "tuple_empty"),

@@ -27,12 +27,13 @@ TYPE_NAMES: Final = frozenset(
     "tseries_t usum_t umin_t umax_t uavg_t ustats_t".split()
 )
 
-# Rules that nest one level deeper: brackets, blocks and operators (a chain of else-ifs as well).
+# Rules that nest one level deeper: brackets, blocks and operators, and what else lets a tree grow
+# without them (a chain of else-ifs, an if in the head of an if).
 LEVELS: Final = frozenset(
-    "block block_expr if_else_if paren tuple_empty tuple_one tuple_lit record call map_access "
-    "index sizeof typeinfo offsetof typeof comptime field tuple_access post_incdec pre_incdec "
-    "unary address_of_var address_of_map cast binary ternary ternary_short pointer_type "
-    "array_type array_type_sized".split()
+    "block block_expr if_else_if if_value paren tuple_empty tuple_one tuple_lit record call "
+    "map_access index sizeof typeinfo offsetof typeof comptime field tuple_access post_incdec "
+    "pre_incdec unary address_of_var address_of_map cast binary ternary ternary_short "
+    "pointer_type array_type array_type_sized".split()
 )
 
 
@@ -341,7 +342,9 @@ class Builder(ExpressionBuilder):
 
 def _own_line(text: str, start: int) -> bool:
     """Whether nothing but blanks stands before ``start`` on its line."""
-    return not text[text.rfind("\n", 0, start) + 1 : start].strip(" \t\r")
+    while start > 0 and text[start - 1] in " \t\r":
+        start -= 1
+    return start == 0 or text[start - 1] == "\n"
 
 
 def _comment_lines(comment: str) -> list[str]:

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from pytrace.base.source import Span
 from pytrace.frontend import ast, literals
+from pytrace.frontend.lexer import TOO_DEEP, Lexer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Final
 
     from pytrace.base.diagnostics import DiagnosticSink
     from pytrace.base.source import SourceFile
-    from pytrace.frontend.lexer import Lexer
 
     Values = list[Any]
 
-I64_MAX = (1 << 63) - 1
+I64_MAX: Final = (1 << 63) - 1
+
+# More than this many syntax errors help nobody.
+MAX_ERRORS: Final = 20
 
 _new_span = Span.__new__
 
@@ -32,7 +35,7 @@ class ExpressionBuilder:
         self.source = source
         self.lexer = lexer
         self.sink = sink
-        self.failed = False
+        self.errors = 0
         self.at = 0  # The parser's look-ahead, the token behind what is reduced.
 
     # ------------------------------------------------------------ shared
@@ -54,8 +57,14 @@ class ExpressionBuilder:
         return lexer.text[lexer.starts[token] : lexer.ends[token]]
 
     def error(self, message: str, span: Span) -> None:
-        self.failed = True
-        self.sink.error("syntax", f"syntax: {message}", span)
+        self.errors += 1
+        if self.errors <= MAX_ERRORS:
+            self.sink.error("syntax", f"syntax: {message}", span)
+
+    def too_deep(self, token: int) -> None:
+        """Report it even where there are many errors already; they may come from the depth."""
+        self.errors += 1
+        self.sink.error("syntax", f"syntax: {TOO_DEEP}", self.token_span(token))
 
     def new_list(self, v: Values, start: int, end: int) -> list[object]:
         return []
@@ -159,6 +168,8 @@ class ExpressionBuilder:
     def if_expr(self, v: Values, start: int, end: int) -> ast.Expr:
         cond, then, orelse = v[1]
         return ast.IfExpr(cond=cond, then=then, orelse=orelse, span=self.span(start, end))
+
+    if_value = if_expr
 
     def block_expr(self, v: Values, start: int, end: int) -> ast.Expr:
         body = self.block(v, start, end)

@@ -12,14 +12,13 @@ kinds are no terminals: UNKNOWN, text that fits nowhere, and FAULT, whose messag
 from __future__ import annotations
 
 from pytrace.frontend import scan
-from pytrace.frontend.scan import DIGITS, WORD_START
+from pytrace.frontend.scan import DIGITS, MAX_DEPTH, WORD_START
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Final
 
-MAX_DEPTH: Final = 256
 TOO_DEEP: Final = f"nesting too deep (over {MAX_DEPTH})"
 
 # What may come next: an operator or a closer, a value, or a statement.

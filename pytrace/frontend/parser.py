@@ -8,8 +8,10 @@ later passes may recurse over the tree.
 from __future__ import annotations
 
 from pytrace.frontend.build import LEVELS, Builder
+from pytrace.frontend.build_exprs import MAX_ERRORS
 from pytrace.frontend.expected import complaint
-from pytrace.frontend.lexer import MAX_DEPTH, TOO_DEEP, Lexer
+from pytrace.frontend.lexer import Lexer
+from pytrace.frontend.scan import MAX_DEPTH
 from pytrace.grammar import tables
 
 TYPE_CHECKING = False
@@ -21,17 +23,22 @@ if TYPE_CHECKING:
     from pytrace.base.source import SourceFile
     from pytrace.frontend import ast
 
-# More than this many syntax errors help nobody.
-MAX_ERRORS: Final = 20
+
+class _Rows(dict[int, "Mapping[str, int]"]):
+    """For each state, what to do about a terminal or a rule's symbol, see tables.
+
+    A script meets few of the states, so a row is read when it is first looked at.
+    """
+
+    def __missing__(self, state: int) -> Mapping[str, int]:
+        numbers = list(map(int, tables.ROWS[state].split()))
+        names = map(tables.SYMBOLS.__getitem__, numbers[::2])
+        row = dict(zip(names, numbers[1::2], strict=True))
+        self[state] = row
+        return row
 
 
-def _row(text: str) -> Mapping[str, int]:
-    numbers = list(map(int, text.split()))
-    return dict(zip(map(tables.SYMBOLS.__getitem__, numbers[::2]), numbers[1::2], strict=True))
-
-
-# For each state: terminal or rule name -> what to do, see tables.
-ROWS: Final = tuple(map(_row, tables.ROWS))
+ROWS: Final = _Rows()
 
 # For each rule: the symbol it makes, how many it takes, the builder's method, its nesting.
 RULES: Final = tuple(
@@ -45,7 +52,7 @@ def parse(source: SourceFile, sink: DiagnosticSink) -> ast.Program | None:
     lexer = Lexer(source.text)
     builder = Builder(source, lexer, sink)
     program = _Parser(lexer, builder).run()
-    return None if builder.failed else program
+    return None if builder.errors else program
 
 
 class _Parser:
@@ -62,7 +69,6 @@ class _Parser:
         # First token of the item being parsed, and how high the stacks were before it.
         self.item = 0
         self.height = 1
-        self.errors = 0
 
     def run(self) -> ast.Program | None:
         lexer, builder = self.lexer, self.builder
@@ -112,8 +118,8 @@ class _Parser:
                 depth = max(depths[-size:]) + level
                 del states[-size:], values[-size:], starts[-size:], depths[-size:]
                 if depth > MAX_DEPTH:
-                    self._too_deep(token - 1)
-                    depth = 0
+                    builder.too_deep(token - 1)
+                    return None
             else:
                 start = lexer.starts[token]
                 value = method([], start, start)
@@ -126,20 +132,12 @@ class _Parser:
             if state == tables.END:
                 return value  # type: ignore[return-value]
 
-    def _too_deep(self, token: int) -> None:
-        """Report it; the tree is not used, so parsing may go on."""
-        if self.errors < MAX_ERRORS:
-            self.errors += 1
-            self.builder.error(TOO_DEEP, self.builder.token_span(token))
-        self.builder.failed = True
-
     def _recover(self, token: int) -> bool:
         """Report ``token`` as unexpected and go to the next item; False if there is no point."""
         lexer = self.lexer
         message, start, end = complaint(lexer, token, self._allowed())
         self.builder.error(message, self.builder.span(start, end))
-        self.errors += 1
-        if lexer.kinds[token] == "$END" or self.errors >= MAX_ERRORS:
+        if lexer.kinds[token] == "$END" or self.builder.errors >= MAX_ERRORS:
             return False
         if token != self.item:
             for stack in (self.states, self.values, self.starts, self.depths):

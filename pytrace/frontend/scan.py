@@ -10,6 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
+MAX_DEPTH: Final = 256
+
 DIGITS: Final = frozenset("0123456789")
 WORD_START: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_")
 WORD: Final = WORD_START | DIGITS
@@ -199,6 +201,7 @@ def balanced_end(text: str, pos: int) -> int:
     """Behind the bracket that closes the one at ``pos``; the end of the text if none does.
 
     Strings, character constants and comments are skipped; all kinds of brackets count alike.
+    Brackets nested so deep that the script has a fault anyway count as never closed.
     """
     depth = 0
     last = len(text) - 1
@@ -213,6 +216,8 @@ def balanced_end(text: str, pos: int) -> int:
         pos += 1
         if char in "([{":
             depth += 1
+            if depth > MAX_DEPTH:
+                return last
         elif char in ")]}":
             depth -= 1
             if depth <= 0:
