@@ -117,7 +117,7 @@ class Btf:
         """Arguments of a raw tracepoint: of ``btf_trace_<event>`` without its first, the data.
 
         The typedef's arguments are nameless; names come from the function that the kernel
-        defines with them for each tracepoint (__traceiter_*, __probestub_* since 6.4;
+        defines with them for each tracepoint (__probestub_*, or before it __traceiter_*;
         include/linux/tracepoint.h).
         """
         pointer = self._resolved(self.find(f"btf_trace_{event}", (k.TYPEDEF,)) or 0)
