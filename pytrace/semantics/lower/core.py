@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pytrace.semantics.lower.places import Place
     from pytrace.semantics.scope import Variable
 
+BPF_F_RDONLY_PROG = 1 << 7
+
 __all__ = ["CONTROL_HEADER", "DATA_HEADER", "Lowering", "ModuleBuilder"]
 
 
@@ -157,6 +159,21 @@ class Lowering:
 
     def need_param(self, name: str, kind: str) -> None:
         self.module.add_param(name, kind)
+
+    def need_table(self, name: str, data: bytes) -> None:
+        """A read-only map of one element, whose value is a table."""
+        self.module.maps.setdefault(
+            name,
+            MapSpec(
+                name=name,
+                kind="ARRAY",
+                key_size=4,
+                value_size=len(data),
+                max_entries=1,
+                flags=BPF_F_RDONLY_PROG,
+                data=data,
+            ),
+        )
 
     # ------------------------------------------------------------ values
 
