@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytrace.frontend import ast, attach_points, scan
 from pytrace.frontend.build_exprs import ExpressionBuilder
+from pytrace.frontend.words import KEYWORDS, TYPE_NAMES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,16 +16,6 @@ if TYPE_CHECKING:
 IMMUTABLE: Final = (
     "Tuples and records are immutable once created. "
     "Consider creating a new value and assigning it instead."
-)
-
-KEYWORDS: Final = frozenset(
-    "break comptime config continue else enum false fn for if import let macro offsetof return "
-    "sizeof struct true typeinfo typeof union unroll while".split()
-)
-TYPE_NAMES: Final = frozenset(
-    "void bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 string buffer inet timestamp "
-    "macaddr_t cgroup_path_t username_t count_t sum_t min_t max_t avg_t stats_t hist_t lhist_t "
-    "tseries_t usum_t umin_t umax_t uavg_t ustats_t".split()
 )
 
 # Rules that nest one level deeper: brackets, blocks and operators, and what else lets a tree grow

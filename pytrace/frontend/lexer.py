@@ -13,6 +13,13 @@ from __future__ import annotations
 
 from pytrace.frontend import scan
 from pytrace.frontend.scan import DIGITS, MAX_DEPTH, WORD_START
+from pytrace.frontend.words import (
+    ITEM_WORDS,
+    OPERATORS,
+    STATEMENT_WORDS,
+    TYPE_WORDS,
+    VALUE_WORDS,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,76 +38,12 @@ WAITING: Final = frozenset({HEADER, ELSE, PROBE})
 # What a block belongs to, so what follows it.
 ITEM, PLAIN, VALUE, IF_PLAIN, IF_VALUE = range(5)
 
-STATEMENT_WORDS: Final[Mapping[str, str]] = {
-    "if": "IF_STMT",
-    "for": "FOR",
-    "while": "WHILE",
-    "unroll": "UNROLL",
-    "let": "LET",
-    "break": "BREAK",
-    "continue": "CONTINUE",
-    "return": "RETURN",
-    "import": "IMPORT",
-}
-VALUE_WORDS: Final[Mapping[str, str]] = {
-    "if": "IF_EXPR",
-    "true": "BOOL",
-    "false": "BOOL",
-    "sizeof": "SIZEOF",
-    "typeof": "TYPEOF",
-    "typeinfo": "TYPEINFO",
-    "offsetof": "OFFSETOF",
-    "comptime": "COMPTIME",
-}
-TYPE_WORDS: Final[Mapping[str, str]] = {
-    "struct": "TAG",
-    "union": "TAG",
-    "enum": "TAG",
-    "typeof": "TYPEOF",
-}
-ITEM_WORDS: Final[Mapping[str, str]] = {
-    "config": "CONFIG",
-    "import": "IMPORT",
-    "macro": "MACRO",
-    "fn": "FN",
-    "let": "LET",
-}
 HEAD_BLOCKS: Final[Mapping[str, int]] = {
     "IF_STMT": IF_PLAIN,
     "IF_EXPR": IF_VALUE,
     "FOR": PLAIN,
     "WHILE": PLAIN,
     "UNROLL": PLAIN,
-}
-OPERATORS: Final[Mapping[str, str]] = {
-    "==": "EQUALITY",
-    "!=": "EQUALITY",
-    "<=": "RELATION",
-    ">=": "RELATION",
-    "<": "RELATION",
-    ">": "RELATION",
-    "<<": "SHIFT",
-    ">>": "SHIFT",
-    "||": "OR",
-    "&&": "AND",
-    "|": "PIPE",
-    "^": "CARET",
-    "&": "AMP",
-    "+": "PLUS",
-    "-": "MINUS",
-    "*": "STAR",
-    "/": "SLASH",
-    "%": "PERCENT",
-    "!": "NOT",
-    "~": "TILDE",
-    "?": "QUESTION",
-    ":": "COLON",
-    ",": "COMMA",
-    "=": "ASSIGN",
-    "->": "ARROW",
-    ".": "DOT",
-    "..": "RANGE",
-    **dict.fromkeys(("+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "<<=", ">>="), "ASSIGN_OP"),
 }
 TYPED_CALLS: Final = frozenset({"SIZEOF", "TYPEOF", "TYPEINFO", "OFFSETOF"})
 HEAD_WORDS: Final = frozenset({"IF_STMT", "IF_EXPR", "ELSE_IF", "WHILE", "UNROLL"})
@@ -206,7 +149,7 @@ class Lexer:
     def _definition(self, start: int) -> None:
         end = scan.definition_end(self.text, start)
         if end < 0:
-            self._fault("expected '}' to close the C definition", self.length)
+            self._fault("expected '}' to close the C definition", scan.line_end(self.text, start))
         else:
             self._add("C_DEF", end)
 

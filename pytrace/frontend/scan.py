@@ -274,7 +274,10 @@ def type_end(text: str, pos: int) -> int:
 
 
 def holds_type(text: str, pos: int, closers: str) -> bool:
-    """Whether the text from ``pos`` to one of ``closers`` is a type."""
+    """Whether the text from ``pos`` to one of ``closers`` is a type; ``typeof`` is nothing else."""
+    start = layout_end(text, pos)
+    if text[start : word_end(text, start)] == "typeof":
+        return followed_by(text, start + len("typeof"), "(")
     end = type_end(text, pos)
     return end >= 0 and followed_by(text, end, closers)
 
