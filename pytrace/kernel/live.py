@@ -416,7 +416,7 @@ def _read(path: str) -> bytes | None:
 
 
 def _map(path: str) -> mmap | bytes | None:
-    """A file's contents, mapped if that is possible (type information: only privately), else read."""
+    """A file's contents, mapped if possible (type information: privately), else read."""
     try:
         with open(path, "rb") as file:
             try:
