@@ -56,6 +56,11 @@ def build(
         show_dump(stage, text)
     if result.program is None:
         return None, result.exit_code if sink.failed else 0
+    if "dis" in request.stages or "all" in request.stages:
+        from pytrace.codegen.disassemble import disassemble
+
+        text = disassemble(result.program)
+        show_dump("dis", f"\nDisassembled bytecode\n{'-' * 28}\n{text}")
     if cache is not None and not options.stages:
         store(cache, key, result, kernel, started)
     return result.program, 0

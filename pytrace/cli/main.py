@@ -54,6 +54,15 @@ def guarded(action: Callable[[], int]) -> int:
     except OSError as error:
         write_error(f"ERROR: {os_error_text(error)}\n")
         return 255
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("pytrace"):
+            write_error(internal_error(error))
+        else:
+            write_error(
+                f"ERROR: The Python package {error.name} is not installed for {sys.executable}; "
+                "pytrace needs it to compile scripts.\n"
+            )
+        return INTERNAL_ERROR
     except Exception as error:
         write_error(internal_error(error))
         return INTERNAL_ERROR
