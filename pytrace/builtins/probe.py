@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pytrace.base.types import U64, Str
+from pytrace.base.types import I64, U64, Str
 from pytrace.builtins.registry import Arg, Builtin
+from pytrace.model.probing import UserOperand
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ def _args_type(t: Typing, call: BuiltinCall) -> Type:
 
 
 def _arg_type(t: Typing, call: BuiltinCall) -> Type:
-    found = t.context.value(call.name)
+    found = t.context.value(_plain(call.name))
+    if found is None and t.context.missing_args:
+        return I64
     if found is None:
         if t.context.value("arg0") is not None:
             return t.error(
@@ -71,9 +74,33 @@ def _ctx_type(t: Typing, call: BuiltinCall) -> Type:
 
 
 def _lower_value(lo: Lowering, call: BuiltinCall) -> ir.Value:
-    found = lo.context.value(call.name)
-    assert found is not None
+    found = lo.context.value(_plain(call.name))
+    if found is None:
+        return lo.b.const(0)
+    if isinstance(found, UserOperand):
+        return _operand(lo, found)
     return lo.b.load(lo.b.context(), found.offset, found.size, found.signed)
+
+
+def _operand(lo: Lowering, operand: UserOperand) -> ir.Value:
+    """A USDT argument from where its note says that it is."""
+    b = lo.b
+    word: ir.Value = b.const(operand.constant)
+    if operand.base is not None:
+        word = b.load(b.context(), operand.base.offset, 8)
+        word = b.add(word, operand.displacement)
+    if operand.index is not None:
+        index = b.load(b.context(), operand.index.offset, 8)
+        word = b.add(word, b.binop("mul", index, operand.scale))
+    if operand.deref:
+        slot = b.address(b.slot("operand", 8))
+        b.read("user", slot, operand.size, word)
+        return b.load(slot, 0, operand.size, operand.signed)
+    return b.extend(word, 8 * operand.size, operand.signed)
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix("__builtin_")
 
 
 def _lower_retval(lo: Lowering, call: BuiltinCall) -> ir.Value:

@@ -33,6 +33,25 @@ class CtxValue(FrozenValue):
     signed: bool = False
 
 
+class UserOperand(FrozenValue):
+    """A USDT argument: a constant, a register, or user memory that registers point to.
+
+    The value is ``constant``, or ``base`` plus ``displacement`` plus ``index`` times ``scale``;
+    if ``deref`` it is what user memory holds there. ``size`` bytes of it count, widened by
+    ``signed``.
+    """
+
+    type: Type
+    size: int
+    signed: bool
+    constant: int = 0
+    base: CtxValue | None = None
+    index: CtxValue | None = None
+    scale: int = 1
+    displacement: int = 0
+    deref: bool = False
+
+
 class ProbeContext(Frozen):
     """Which builtins exist in a probe, with their types and where to load them.
 
@@ -41,12 +60,12 @@ class ProbeContext(Frozen):
     offset when ``args_in_context``. ``values`` maps ``arg0``, ``retval`` ... to context loads.
     ``ctx`` is the type of the ``ctx`` builtin, None if it may not be used. ``per_target`` tells
     that two targets may differ in layout, so that a body that looks at ``args`` is compiled for
-    each. ``registers`` maps names for ``reg()`` to context loads.
+    each. ``missing_args``: an ``argN`` that the target does not have is 0, no error. ``registers`` maps names for ``reg()`` to context loads.
     """
 
     space: str
     args: StructDef | None = None
-    values: tuple[tuple[str, CtxValue], ...] = ()
+    values: tuple[tuple[str, CtxValue | UserOperand], ...] = ()
     retval: CtxValue | None = None
     ctx: Type | None = None
     registers: tuple[tuple[str, CtxValue], ...] = ()
@@ -54,8 +73,9 @@ class ProbeContext(Frozen):
     probetype: str = ""
     user_stack: bool = True
     per_target: bool = False
+    missing_args: bool = False
 
-    def value(self, name: str) -> CtxValue | None:
+    def value(self, name: str) -> CtxValue | UserOperand | None:
         return next((v for n, v in self.values if n == name), None)
 
 

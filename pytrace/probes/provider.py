@@ -77,6 +77,7 @@ MODULES: Final = (
     "special",
     "tracepoint",
     "uprobe",
+    "usdt",
 )
 
 
