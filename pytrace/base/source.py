@@ -44,6 +44,11 @@ class SourceFile:
                 high = middle
         return low + 1, offset - starts[low] + 1
 
+    def start_of_line(self, number: int) -> int:
+        """Offset of the first byte of a 1-based line; the text's end for lines behind it."""
+        starts = self._starts()
+        return starts[number - 1] if 1 <= number <= len(starts) else len(self.text)
+
     def line(self, number: int) -> bytes:
         """Text of a 1-based line, without its newline."""
         starts = self._starts()

@@ -10,6 +10,10 @@ nothing. It may raise ``OSError`` only for what it did itself; the session does 
 programming errors. Records of one ring arrive in order, and control records at their place among
 the data records (see ``EventSchema``).
 
+**Attaching.** ``pytrace.probes.<AttachSpec.provider>`` has ``attach(prog, spec, linux)``, which
+returns links. ``linux`` is a ``pytrace.linux.attach.Linux``. It raises ``AttachError``,
+``NotSupported`` or the ``OSError`` of a system call; what it had already attached it closes itself.
+
 **Shows.** ``Printable.show`` is ``module:name`` too and names an entry of ``SHOWS`` of that module,
 a ``Show``: raw bytes, what the compiler knew, and the environment, to text. It raises
 ``ValueError`` with the text for ``!{message}`` where the value cannot be shown.
@@ -88,8 +92,9 @@ if TYPE_CHECKING:
         def read_file(self, path: str, limit: int) -> str:
             """Up to ``limit`` bytes of a file. Raises ``OSError``."""
 
-        def run_shell(self, command: str) -> str:
-            """Run ``sh -c command``, wait, and give its stdout and stderr. Raises ``OSError``."""
+        def run_shell(self, command: str) -> tuple[int, str]:
+            """Run ``sh -c command``, wait, and give its exit code (128 + n for a signal n) and
+            its stdout and stderr. Raises ``OSError``."""
 
     class ShowEnv(Protocol):
         """What showing a value may need of the machine and of this run."""
@@ -106,9 +111,13 @@ if TYPE_CHECKING:
         def tai_offset_ns(self) -> int:
             """TAI minus wall clock, as the kernel has it (0 where nobody told it)."""
 
+        def local_time(self, format: str, wall_ns: int) -> str:
+            """strftime(3) in local time, as ``time()`` prints it. ``ValueError`` if nothing comes
+            out."""
+
         def strftime(self, format: str, wall_ns: int) -> str:
-            """strftime(3) in local time with ``%f`` (us), ``%l`` (ms), ``%k`` (ns) as language 9.4
-            defines them. ``ValueError`` if the time cannot be shown."""
+            """As ``local_time`` with ``%f`` (us), ``%l`` (ms), ``%k`` (ns) as language 9.4 defines
+            them for ``strftime()``."""
 
         def kernel_symbol(self, address: int) -> str:
             """``name`` or ``0x...``; 0 gives ``0``."""
@@ -158,7 +167,13 @@ if TYPE_CHECKING:
         def end(self) -> None:
             """End progs have run; maps follow (language 11.6)."""
 
+        def idle(self) -> None:
+            """Nothing more waits to be written: a reader may want to see what there is."""
+
         def flush(self) -> None: ...
+        @property
+        def failed(self) -> bool:
+            """True once output could not be written; the run then ends."""
 
     Handler = Callable[[Event, SessionView], None]
     Show = Callable[[bytes, tuple[str, ...], ShowEnv], str]

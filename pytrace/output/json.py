@@ -122,8 +122,15 @@ class JsonSink:
     def end(self) -> None:
         """Nothing stands between the events and the maps."""
 
+    def idle(self) -> None:
+        self._stream.idle()
+
     def flush(self) -> None:
         self._stream.flush()
+
+    @property
+    def failed(self) -> bool:
+        return self._stream.failure is not None
 
     def _text(self, kind: str, text: str) -> None:
         self._stream.write(f'{{"type": "{kind}", "data": {quote(text)}}}\n')

@@ -83,8 +83,15 @@ class TextSink:
     def end(self) -> None:
         self._stream.write("\n\n")
 
+    def idle(self) -> None:
+        self._stream.idle()
+
     def flush(self) -> None:
         self._stream.flush()
+
+    @property
+    def failed(self) -> bool:
+        return self._stream.failure is not None
 
     def _error(self, text: str) -> None:
         """Streams that are one terminal show things in the order in which they happened."""

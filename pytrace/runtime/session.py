@@ -1,0 +1,332 @@
+"""One run of a loaded program, from its begin progs to its maps (language 13.3, 11.6)."""
+
+from __future__ import annotations
+
+import os
+import select
+
+from pytrace.base.errors import AttachError, NotSupported
+from pytrace.base.frozen import Frozen
+from pytrace.linux.closing import close_links, leave_links
+from pytrace.linux.signals import SignalQueue
+from pytrace.model.events import GATE_OFFSET
+from pytrace.output.stream import write_all, write_error
+from pytrace.runtime.decode import Codecs
+from pytrace.runtime.environment import Environment
+from pytrace.runtime.maps import UserMap
+from pytrace.runtime.reader import Reader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+    from collections.abc import Sequence
+    from typing import Any, Final
+
+    from pytrace.linux.process import Child
+    from pytrace.model.compiled import AttachSpec
+    from pytrace.model.running import Sink
+    from pytrace.model.values import MapContents, Value
+    from pytrace.runtime.loader import LoadedProgram
+else:
+    # The signal module proper makes enumerations of all numbers: 6 ms.
+    import _signal
+
+BEGIN: Final = "begin"
+END: Final = "end"
+SELF: Final = "self"
+
+_NOTIFY: Final = ("__PYTRACE_NOTIFY_PROBES_ATTACHED", "__BPFTRACE_NOTIFY_PROBES_ATTACHED")
+
+_FORWARD: Final = frozenset(
+    "kretprobe tracepoint profile interval watchpoint hardware rawtracepoint software".split()
+)
+"""Kinds whose progs the kernel runs in the order of attaching; the others run the latest first."""
+
+
+class SessionOptions(Frozen):
+    """``child`` is that of ``-c``, waiting to be resumed; ``pidfd`` (owned by the caller) that of
+    ``-p``, -1 without. ``config`` overlays the compiled program's.
+
+    ``leave``: the process ends after the run, so that waiting for the kernel to close links may
+    be left to a child. ``warnings`` false is ``--no-warnings``.
+    """
+
+    child: Child | None = None
+    pidfd: int = -1
+    config: tuple[tuple[str, object], ...] = ()
+    verbose: bool = False
+    dry_run: bool = False
+    leave: bool = True
+
+
+class Session:
+    """Fulfils ``model.running.SessionView`` for the handlers."""
+
+    def __init__(self, loaded: LoadedProgram, sink: Sink, options: SessionOptions) -> None:
+        compiled = loaded.compiled
+        self.loaded = loaded
+        self.sink = sink
+        self.options = options
+        self.config: dict[str, object] = {**dict(compiled.config), **dict(options.config)}
+        self.env = Environment(self.config)
+        self._codecs = Codecs(compiled.structs, compiled.enums, self.env)
+        self._user_maps: dict[str, UserMap] = {}
+        self._reader = Reader(loaded, self._codecs, self)
+        self._exit_code = 0
+        self._exiting = False
+        self._cut_short = False
+        self._signals: SignalQueue | None = None
+
+    # --- what handlers use
+
+    def exit(self, code: int) -> None:
+        self._exit_code = code & 0xFF
+        self._exiting = True
+        self._reader.stop()
+
+    def read_map(self, name: str, top: int = 0, div: int = 1) -> MapContents:
+        return self._map(name).read(top, div)
+
+    def print_map(self, name: str, top: int = 0, div: int = 1) -> None:
+        self.sink.map(self._map(name).print_contents(top, div))
+
+    def map_value(self, name: str, key: bytes) -> Value:
+        return self._map(name).value(key)
+
+    def clear_map(self, name: str) -> None:
+        self._map(name).clear()
+
+    def zero_map(self, name: str) -> None:
+        self._map(name).zero()
+
+    def read_file(self, path: str, limit: int) -> str:
+        with open(path, "rb", buffering=0) as file:
+            parts = []
+            while limit > 0 and (part := file.read(min(limit, 1 << 16))):
+                parts.append(part)
+                limit -= len(part)
+        return b"".join(parts).decode("utf-8", "surrogateescape")
+
+    def run_shell(self, command: str) -> tuple[int, str]:
+        from pytrace.runtime.shell import run_shell
+
+        self.sink.flush()
+        return run_shell(command)
+
+    def _map(self, name: str) -> UserMap:
+        found = self._user_maps.get(name)
+        if found is None:
+            spec = self.loaded.compiled.map(name)
+            found = UserMap(spec, self.loaded.maps[name], self._codecs)
+            self._user_maps[name] = found
+        return found
+
+    # --- the run
+
+    def run(self) -> int:
+        """Run the program to its end; gives the exit code. Links are closed afterwards, progs and
+        maps are the caller's to close.
+
+        Raises ``AttachError`` when a probe cannot be attached and that is not to be ignored.
+        """
+        self._signals = _open_signals()
+        try:
+            if not self.options.dry_run:
+                self._run_all(BEGIN)
+            self._attach()
+            if self.options.dry_run:
+                return 0
+            self._resume_child()
+            if self._lives_on():
+                self._loop()
+            self._finish()
+            self.sink.flush()
+            return 1 if self.sink.failed else self._exit_code
+        finally:
+            self._end_child()
+            self._close_links()
+            self._reader.close()
+            if self._signals is not None:
+                self._signals.close()
+
+    def _specs(self, kind: str) -> list[AttachSpec]:
+        return [s for s in self.loaded.compiled.attach if _kind(s) == kind]
+
+    def _run_all(self, kind: str) -> None:
+        """Run the begin or end progs by themselves, up to the first that exits."""
+        for spec in self._specs(kind):
+            if self._exiting:
+                break
+            if self.options.verbose:
+                write_error(f"Attaching '{kind}' probe\n")
+            self.loaded.progs[spec.prog].test_run()
+            self._drain()
+        self.sink.idle()
+
+    def _drain(self) -> None:
+        """Handle what has been sent, unless a second interrupt comes."""
+        while not self._exiting and self._reader.poll(self._interrupted):
+            if self._cut_short:
+                return
+
+    # --- attaching
+
+    def _attach(self) -> None:
+        compiled = self.loaded.compiled
+        missing = str(self.config.get("missing_probes", "error"))
+        attached = len([s for s in compiled.attach if _is_special(s)])
+        places = _attach_order(compiled.attach)
+        failed = 0
+        for spec in places:
+            if self.options.verbose:
+                write_error(f"Trying to attach probe: {spec.name}\n")
+            try:
+                self.loaded.links += self._attach_one(spec)
+                attached += 1
+            except (OSError, AttachError, NotSupported) as error:
+                if missing == "error":
+                    raise _attach_error(spec, error) from error
+                failed += 1
+                if missing == "warn":
+                    self.sink.message("WARNING", f"Unable to attach probe: {spec.name}. Skipping.")
+        if failed and not attached:
+            raise AttachError("Attachment failed for all probes.")
+        if self.options.dry_run:
+            return
+        self.sink.attached(attached)
+        self._notify()
+
+    def _attach_one(self, spec: AttachSpec) -> Sequence[Any]:
+        from importlib import import_module
+
+        provider = import_module(f"pytrace.probes.{spec.provider}")
+        links: Sequence[Any] = provider.attach(
+            self.loaded.progs[spec.prog], spec, self.loaded.linux
+        )
+        return links
+
+    def _notify(self) -> None:
+        """Test programs wait for this line."""
+        for name in _NOTIFY:
+            if name in os.environ:
+                self.sink.flush()
+                write_all(1, f"{name}\n".encode())
+
+    def _close_links(self) -> None:
+        links, self.loaded.links = self.loaded.links, []
+        if self.options.leave:
+            leave_links(links)
+        else:
+            close_links(links)
+
+    # --- the child
+
+    def _resume_child(self) -> None:
+        child = self.options.child
+        if child is not None and not self._exiting:
+            child.resume()
+
+    def _end_child(self) -> None:
+        child = self.options.child
+        if child is not None:
+            child.terminate()
+
+    # --- waiting
+
+    def _lives_on(self) -> bool:
+        """True if something can still happen: a program of begin and end probes ends by itself."""
+        return not self._exiting and any(
+            _kind(s) not in (BEGIN, END) for s in self.loaded.compiled.attach
+        )
+
+    def _loop(self) -> None:
+        with select.epoll() as poll:
+            watched = [ring.fileno() for ring in (self._reader.data, self._reader.control) if ring]
+            if self._signals is not None:
+                watched.append(self._signals.fileno())
+            ends = {self.options.pidfd}
+            if self.options.child is not None:
+                ends.add(self.options.child.pidfd)
+            ends.discard(-1)
+            for fd in (*watched, *ends):
+                poll.register(fd, select.EPOLLIN)
+            while not self._exiting:
+                busy = self._reader.poll()
+                if self.sink.failed:
+                    break
+                if not busy and not self._exiting:
+                    self.sink.idle()
+                ready = poll.poll(0 if busy or self._exiting else -1)
+                ended = any(fd in ends for fd, _ in ready)
+                if self._on_signals() or ended:
+                    break
+
+    def _on_signals(self) -> bool:
+        """Act on the signals that came; true if one of them ends the run."""
+        for number in self._signals.read() if self._signals is not None else ():
+            if number in (_signal.SIGINT, _signal.SIGTERM):
+                return True
+            if number == _signal.SIGUSR1:
+                for spec in self._specs(SELF):
+                    self.loaded.progs[spec.prog].test_run()
+        return False
+
+    def _interrupted(self) -> bool:
+        """During the last drain: whether another SIGINT came."""
+        if self._signals is not None and _signal.SIGINT in self._signals.read():
+            self._cut_short = True
+        return self._cut_short
+
+    # --- the end
+
+    def _finish(self) -> None:
+        """Stop all progs, hand out what they have sent, run the end progs, print the maps."""
+        self.loaded.state[GATE_OFFSET // 8] = 1
+        self._drain()
+        self._reader.discard()
+        self._exiting = False
+        self._run_all(END)
+        if self.sink.failed:
+            return
+        lost = self._reader.lost
+        if lost:
+            self.sink.lost_total(lost)
+        self.sink.end()
+        if self.config.get("print_maps_on_exit", True):
+            names = [spec.name for spec in self.loaded.compiled.maps if spec.user]
+            for name in sorted(names, key=os.fsencode):
+                self.sink.map(self._map(name).read())
+
+
+def _open_signals() -> SignalQueue | None:
+    """None in a thread, which gets no signals: who runs a program there ends it otherwise."""
+    try:
+        numbers = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGUSR1)
+        return SignalQueue(numbers, keep_ignored=(_signal.SIGINT,))
+    except ValueError:
+        return None
+
+
+def _kind(spec: AttachSpec) -> str:
+    return spec.name.partition(":")[0]
+
+
+def _is_special(spec: AttachSpec) -> bool:
+    return _kind(spec) in (BEGIN, END, SELF)
+
+
+def _attach_order(specs: Sequence[AttachSpec]) -> list[AttachSpec]:
+    """Real probes so that several on one event run in the order of the script (language 7.5)."""
+    places = [s for s in specs if not _is_special(s)]
+    forward = [s for s in places if _kind(s) in _FORWARD]
+    return forward + [s for s in reversed(places) if _kind(s) not in _FORWARD]
+
+
+def _attach_error(spec: AttachSpec, error: Exception) -> AttachError:
+    text = (
+        f"Unable to attach probe: {spec.name}. If this is expected, set the 'missing_probes' "
+        "config variable to 'warn'."
+    )
+    cause = error.strerror if isinstance(error, OSError) else str(error)
+    hints = error.hints if isinstance(error, AttachError) else ()
+    return AttachError(text, probe=spec.name, cause=cause or "", hints=hints)
