@@ -1,16 +1,20 @@
 """LLVM, through llvmlite: text of LLVM IR to a BPF object. The only file that knows llvmlite.
 
+llvmlite's own Python side takes 40 to 70 ms to import, most of it for functions that nobody needs
+here. So its library's C functions are called directly: those that its ``binding`` package declares,
+with the same arguments.
+
 LLVM's own errors in the BPF back end end the process without an exception. The code generator
 never gives it what causes them; ``compile_isolated`` is for callers who must survive even so.
 """
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
 import sys
-
-from llvmlite import binding
+from ctypes import byref, c_bool, c_char_p, c_int, c_size_t, c_void_p
 
 from pytrace.base.errors import PytraceError
 
@@ -29,7 +33,7 @@ class StackTooLargeError(PytraceError):
 
 
 class Compiled:
-    """What LLVM made of one module. Texts are None unless asked for."""
+    """What LLVM made of one module. ``optimised`` is None unless asked for."""
 
     __slots__ = ("elf", "optimised")
 
@@ -38,18 +42,68 @@ class Compiled:
         self.optimised = optimised
 
 
-def llvm_version() -> str:
-    """The release of LLVM that llvmlite carries: ``22.1.0``."""
-    return ".".join(map(str, binding.llvm_version_info))
+class _Library:
+    """The C functions of libllvmlite that compiling takes, and the BPF target."""
+
+    def __init__(self, path: str) -> None:
+        self._dll = ctypes.CDLL(path)
+        for name in ("AllTargetInfos", "AllTargets", "AllTargetMCs", "AllAsmPrinters"):
+            self.function(f"Initialize{name}")()
+        for option in _OPTIONS:
+            self.function("SetCommandLine", c_char_p, c_char_p)(b"", option.encode())
+        find = self.function("GetTargetFromTriple", c_char_p, c_void_p, result=c_void_p)
+        with _Text(self) as complaint:
+            self.target: int | None = find(TRIPLE.encode(), byref(complaint.pointer))
+            if not self.target:
+                raise CodegenError(f"this LLVM has no BPF target: {complaint}")
+
+    def function(
+        self, name: str, *arguments: type[object], result: type[object] | None = None
+    ) -> ctypes._NamedFuncPointer:
+        """``LLVMPY_`` + ``name``; ctypes keeps one object for each, so this may be repeated."""
+        function = self._dll[f"LLVMPY_{name}"]
+        function.argtypes = arguments
+        function.restype = result  # type: ignore[assignment]
+        return function
+
+    def new(self, name: str, *handles: int | None) -> int | None:
+        """Call a function that takes handles and gives one."""
+        made: int | None = self.function(name, *(c_void_p,) * len(handles), result=c_void_p)(
+            *handles
+        )
+        return made
+
+    def drop(self, name: str, handle: int | None) -> None:
+        """``LLVMPY_Dispose`` + ``name``."""
+        self.function(f"Dispose{name}", c_void_p)(handle)
+
+
+class _Text:
+    """A string that LLVM hands out, freed at the end of the context."""
+
+    def __init__(self, library: _Library) -> None:
+        self._library = library
+        self.pointer = c_char_p()
+
+    def __enter__(self) -> _Text:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._library.function("DisposeString", c_char_p)(self.pointer)
+
+    def __str__(self) -> str:
+        return (self.pointer.value or b"").decode("utf-8", "replace")
 
 
 @functools.cache
-def _initialise() -> binding.Target:
-    binding.initialize_all_targets()
-    binding.initialize_all_asmprinters()
-    for option in _OPTIONS:
-        binding.set_option("", option)
-    return binding.Target.from_triple(TRIPLE)
+def _library() -> _Library:
+    import llvmlite
+
+    name = "libllvmlite.dylib" if sys.platform == "darwin" else "libllvmlite.so"
+    return _Library(os.path.join(os.path.dirname(llvmlite.__file__), "binding", name))
+
+
+# ---------------------------------------------------------------- compiling
 
 
 def compile_module(text: str, *, cpu: str, level: int = 2, keep_text: bool = False) -> Compiled:
@@ -58,18 +112,79 @@ def compile_module(text: str, *, cpu: str, level: int = 2, keep_text: bool = Fal
     ``cpu`` is ``v2``, ``v3`` or ``v4``; ``level`` the optimisation of 0 to 2. Raises
     ``CodegenError`` where LLVM does not read the text; some other faults end the process.
     """
-    target = _initialise()
-    machine = target.create_target_machine(cpu=cpu, opt=level)
+    lib = _library()
+    context = lib.new("ContextCreate")
+    machine = _machine(lib, cpu, level)
+    module = None
     try:
-        module = binding.parse_assembly(text, binding.create_context())
-    except RuntimeError as error:
-        raise CodegenError(f"LLVM does not read the generated code: {error}") from error
-    tuning = binding.create_pipeline_tuning_options(speed_level=level)
-    tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_interleaving = False
-    builder = binding.create_pass_builder(machine, tuning)
-    builder.getModulePassManager().run(module, builder)
-    optimised = str(module) if keep_text else None
-    return Compiled(machine.emit_object(module), optimised)
+        module = _parse(lib, context, text)
+        _optimise(lib, machine, module, level)
+        optimised = _print(lib, module) if keep_text else None
+        return Compiled(_emit(lib, machine, module), optimised)
+    finally:
+        if module:
+            lib.drop("Module", module)
+        lib.drop("TargetMachine", machine)
+        lib.function("ContextDispose", c_void_p)(context)
+
+
+def _machine(lib: _Library, cpu: str, level: int) -> int | None:
+    create = lib.function(
+        "CreateTargetMachine",
+        *(c_void_p, c_char_p, c_char_p, c_char_p, c_int, c_char_p, c_char_p, c_int, c_int),
+        c_char_p,
+        result=c_void_p,
+    )
+    machine: int | None = create(
+        lib.target, TRIPLE.encode(), cpu.encode(), b"", level, b"default", b"default", 0, 0, b""
+    )
+    if not machine:
+        raise CodegenError(f"this LLVM has no BPF cpu {cpu}")
+    return machine
+
+
+def _parse(lib: _Library, context: int | None, text: str) -> int:
+    parse = lib.function("ParseAssembly", c_void_p, c_char_p, c_void_p, result=c_void_p)
+    with _Text(lib) as complaint:
+        module: int | None = parse(context, text.encode(), byref(complaint.pointer))
+        if not module or complaint.pointer.value:
+            raise CodegenError(f"LLVM does not read the generated code: {complaint}")
+    return module
+
+
+def _optimise(lib: _Library, machine: int | None, module: int, level: int) -> None:
+    tuning = lib.new("CreatePipelineTuningOptions")
+    for option in ("LoopVectorization", "SLPVectorization", "LoopInterleaving"):
+        lib.function(f"PTOSet{option}", c_void_p, c_bool)(tuning, False)
+    builder = lib.new("CreatePassBuilder", machine, tuning)
+    build = lib.function("buildPerModuleDefaultPipeline", c_void_p, c_int, result=c_void_p)
+    passes: int | None = build(builder, level)
+    lib.function("RunNewModulePassManager", *(c_void_p,) * 3)(passes, module, builder)
+    # The last name is llvmlite's spelling.
+    lib.drop("NewModulePassManger", passes)
+    lib.drop("PassBuilder", builder)
+    lib.drop("PipelineTuningOptions", tuning)
+
+
+def _print(lib: _Library, module: int) -> str:
+    with _Text(lib) as text:
+        lib.function("PrintModuleToString", c_void_p, c_void_p)(module, byref(text.pointer))
+        return str(text)
+
+
+def _emit(lib: _Library, machine: int | None, module: int) -> bytes:
+    emit = lib.function(
+        "TargetMachineEmitToMemory", c_void_p, c_void_p, c_int, c_void_p, result=c_void_p
+    )
+    with _Text(lib) as complaint:
+        buffer: int | None = emit(machine, module, 1, byref(complaint.pointer))
+        if not buffer:
+            raise CodegenError(f"LLVM makes no object of the generated code: {complaint}")
+    start = lib.function("GetBufferStart", c_void_p, result=c_void_p)(buffer)
+    size = lib.function("GetBufferSize", c_void_p, result=c_size_t)(buffer)
+    elf = ctypes.string_at(start, size)
+    lib.drop("MemoryBuffer", buffer)
+    return elf
 
 
 def compile_isolated(text: str, *, cpu: str, level: int = 2, keep_text: bool = False) -> Compiled:
@@ -77,7 +192,7 @@ def compile_isolated(text: str, *, cpu: str, level: int = 2, keep_text: bool = F
 
     The message holds what LLVM wrote before it ended the child.
     """
-    _initialise()
+    _library()
     results, complaints = os.pipe(), os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -69,7 +69,9 @@ def _check_module(module: ir.Module) -> Iterator[str]:
 
 def _check_recursion(module: ir.Module) -> Iterator[str]:
     calls = {
-        f.name: {i.name for i in walk(f.body) if isinstance(i, ir.CallFn)} for f in module.functions
+        f.name: {i.name for i in walk(f.body) if isinstance(i, ir.CallFn)}
+        for f in module.functions
+        if not f.prog_type
     }
     for name in calls:
         seen: set[str] = set()
@@ -113,6 +115,7 @@ class _FunctionCheck:
         self.params = {p.name: p for p in module.params}
         self.problems: list[str] = []
         self.placed: set[ir.Instr] = set()
+        self.leaves: set[ir.Instr] = set()
 
     def run(self) -> list[str]:
         if self.function.prog_type and self.function.params:
@@ -182,6 +185,9 @@ class _FunctionCheck:
         return isinstance(value, ir.POINTERS)
 
     def leaf(self, instr: ir.Instruction, leaf: ir.Instruction, scope: _Scope) -> None:
+        if leaf in self.leaves and not (scope.in_body and isinstance(leaf, ir.Context)):
+            return
+        self.leaves.add(leaf)
         match leaf:
             case ir.Const() if not -(1 << 63) <= leaf.value < 1 << 64:
                 self.fault(instr, f"constant {leaf.value} does not fit 64 bits")
@@ -313,7 +319,7 @@ class _FunctionCheck:
                 return spec.value_size if spec else None
             case ir.Reserve() if 0 <= source.event < len(self.module.events):
                 return self.module.events[source.event].size
-            case ir.StateAddr():
+            case ir.StateAddr() if 0 <= source.offset < state_size(len(self.module.events)):
                 return state_size(len(self.module.events)) - source.offset
             case _:
                 return None

@@ -192,7 +192,8 @@ class _Printer:
                 key, cpu = self.value(instr.key), self.value(instr.cpu)
                 return f"lookup_percpu {instr.map}, {key}, cpu {cpu}"
             case ir.MapUpdate():
-                flags = ("", " if_absent", " if_present")[instr.flags]
+                known = {0: "", 1: " if_absent", 2: " if_present"}
+                flags = known.get(instr.flags, f" flags {instr.flags}")
                 key, value = self.value(instr.key), self.value(instr.value)
                 return f"update{flags} {instr.map}, {key}, {value}"
             case ir.MapDelete():

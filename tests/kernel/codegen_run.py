@@ -5,6 +5,7 @@ A loader of the tests' own, so that what the code generator makes is tried witho
 
 from __future__ import annotations
 
+import os
 import struct
 from types import TracebackType
 
@@ -151,9 +152,18 @@ class Loaded:
         return code
 
     def run(self, name: str = "prog", *args: int) -> int:
-        """Run a raw tracepoint prog with up to 12 arguments; its 32-bit result."""
+        """Run a raw tracepoint prog with up to 12 arguments, on CPU 0; its 32-bit result.
+
+        This thread goes to that CPU. To ask the kernel for a CPU would run the prog in an
+        interrupt there, in the memory of whatever process it meets.
+        """
         context = struct.pack("<12Q", *(args + (0,) * (12 - len(args))))
-        return self.progs[name].test_run(context=context, cpu=0).retval
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {0})
+        try:
+            return self.progs[name].test_run(context=context).retval
+        finally:
+            os.sched_setaffinity(0, before)
 
     def results(self, count: int = 64) -> tuple[int, ...]:
         """The first words of the result map, unsigned."""
