@@ -52,7 +52,7 @@ def compile_program(request: CompileRequest, kernel: KernelInfo) -> CompileResul
         library=library(),
         parameters=request.params,
         environment=request.config_environment,
-        settings=Settings(unsafe=request.unsafe, pid=request.pid, has_child=request.has_child),
+        settings=Settings(unsafe=request.unsafe, pid=request.pid, has_child=request.has_child, options=request.options),
         dump=dump,
     )
     if lowered is None:

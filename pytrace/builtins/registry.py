@@ -79,7 +79,7 @@ class Builtin(Frozen):
 
 
 MODULES: Final = (
-    "aggregates", "clock", "lookups", "maps", "memory", "network", "printing", "probe", "process",
+    "aggregates", "clock", "compile_time", "lookups", "maps", "memory", "network", "printing", "probe", "process",
     "stacks", "strings", "symbols", "system", "task",
 )  # fmt: skip
 """Files of this package that declare builtins."""

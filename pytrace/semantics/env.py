@@ -66,11 +66,13 @@ class Instance:
 
 
 class Settings(Frozen):
-    """What the command line says about compiling; ``pid`` is -p's, ``has_child`` tells of -c."""
+    """What the command line says about compiling; ``pid`` is -p's, ``has_child`` tells of -c.
+    ``options`` are the script's named parameters, in the order given."""
 
     unsafe: bool = False
     pid: int | None = None
     has_child: bool = False
+    options: tuple[tuple[str, str | None], ...] = ()
 
 
 class Env:
@@ -96,6 +98,7 @@ class Env:
         self.enums: dict[str, EnumDef] = {}
         self.defines: dict[str, ast.Expr] = {}
         self.typedefs: dict[str, Type] = {}
+        self.script_options: dict[str, tuple[int | bytes | bool, bytes]] = {}
 
     def struct(self, kind: str, name: str) -> StructDef | None:
         """A struct or union: the script's own first, then the kernel's."""
@@ -124,6 +127,16 @@ class Env:
                 if label == name:
                     return value, enum.type
         return self.kernel.enum_constant(name)
+
+    def note_option(self, name: str, default: int | bytes | bool, help_text: bytes) -> None:
+        """Remembers a named parameter that the script asks for."""
+        self.script_options[name] = (default, help_text)
+
+    def parse_integer(self, text: str) -> int | None:
+        """An integer in any form that a script may write."""
+        from pytrace.semantics.params import integer
+
+        return integer(text)
 
     def map(self, name: str) -> MapInfo:
         info = self.maps.get(name)

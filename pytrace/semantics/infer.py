@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytrace.base.diagnostics import ERROR, Diagnostic
 from pytrace.base.types import Aggregate, NoneType
 from pytrace.semantics.lower.maps import DECLARED_KINDS
 from pytrace.semantics.merge import settled
@@ -33,6 +34,24 @@ def infer(env: Env) -> None:
     for instance in env.instances:
         Typing(env, instance, reporting=True).run()
     check_declarations(env)
+    check_options(env)
+
+
+def check_options(env: Env) -> None:
+    """Named parameters on the command line that the script does not know."""
+    unknown = [n for n, _ in env.settings.options if n not in env.script_options and n != "help"]
+    if not unknown:
+        return
+    listed = ": ".join(f"--{n}" for n in sorted(env.script_options, reverse=True))
+    env.sink.add(
+        Diagnostic(
+            severity=ERROR,
+            code="unknown-option",
+            message="unexpected program command line options: "
+            + ", ".join(f"--{n}" for n in unknown),
+            hints=(f"expected program options: {listed}",) if listed else (),
+        )
+    )
 
 
 def check_declarations(env: Env) -> None:

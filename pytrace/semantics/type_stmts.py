@@ -288,12 +288,15 @@ def _assign_map(t: Typing, stmt: ast.Assign, target: ast.Map | ast.MapAccess) ->
         type_maps.note_use(t, target, scalar=True, span=target.span)
     else:
         type_maps.key(t, target)
-    builtin = type_calls.aggregate_call(t, stmt.value)
+    blocks, call = unwrapped(stmt.value)
+    builtin = type_calls.aggregate_call(t, call)
     if builtin is not None and stmt.op == "=":
-        call = stmt.value
         assert isinstance(call, (ast.Call, ast.Ident))
+        for block in blocks:
+            for inner in block.stmts:
+                statement(t, inner)
         found = type_calls.aggregate(t, call, builtin)
-        t.types[stmt.value] = found
+        t.types[call] = t.types[stmt.value] = found
         type_maps.merge_value(t, node, found, stmt.value.span)
         return
     current = settled(t.env.map(node.name).value)
@@ -313,6 +316,15 @@ def _assign_map(t: Typing, stmt: ast.Assign, target: ast.Map | ast.MapAccess) ->
     t.types[target] = settled(t.env.map(node.name).value)
     if t.reporting:
         type_ops.warn_lossy(t, value, t.types[target], stmt.value.span)
+
+
+def unwrapped(node: ast.Expr) -> tuple[list[ast.Block], ast.Expr]:
+    """The expression that gives the value of block expressions, and the blocks around it."""
+    blocks: list[ast.Block] = []
+    while isinstance(node, ast.BlockExpr) and node.body.value is not None:
+        blocks.append(node.body)
+        node = node.body.value
+    return blocks, node
 
 
 def _copied_aggregate(t: Typing, stmt: ast.Assign, node: ast.Map, value: Aggregate) -> None:

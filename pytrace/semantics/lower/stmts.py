@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from pytrace.base.types import Aggregate, Int, Tuple, int_type, is_scalar
@@ -10,6 +10,7 @@ from pytrace.frontend import ast
 from pytrace.ir import nodes as ir
 from pytrace.semantics.lower import aggregates, maps, words
 from pytrace.semantics.merge import settled
+from pytrace.semantics.type_stmts import unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -273,8 +274,13 @@ def _assign_map(lo: Lowering, stmt: ast.Assign, target: ast.Map | ast.MapAccess)
     name, _ = maps.parts(target)
     made = lo.map_spec(name)
     value = stmt.value
-    if isinstance(made.value, Aggregate) and isinstance(value, (ast.Call, ast.Ident)):
-        aggregates.assign(lo, target, value)
+    if isinstance(made.value, Aggregate):
+        blocks, call = unwrapped(value)
+        assert isinstance(call, (ast.Call, ast.Ident))
+        with ExitStack() as scopes:
+            for block in blocks:
+                scopes.enter_context(scope(lo, block))
+            aggregates.assign(lo, target, call)
         return
     if stmt.op == "=":
         maps.assign(lo, target, value)
