@@ -122,6 +122,12 @@ def _message(lexer: Lexer, token: int, allowed: frozenset[str]) -> str:
         return AFTER["FOR"]
     if last == "STRING" and before == "IMPORT":
         return "expected ';' after import"
+    if last == "COMMA" and "ATTACH" in allowed:
+        return CHOICE["ATTACH"]
+    if allowed == {"NAME"}:
+        if last == "ASSIGN":
+            return "expected map type name"
+        return "expected field name" if last == "COMMA" else CHOICE["NAME"]
     if allowed in EXACTLY:
         return EXACTLY[allowed]
     if allowed >= STARTS:
