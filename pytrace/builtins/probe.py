@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytrace.base.types import I64, U64, Str
+from pytrace.base.types import I64, U8, U64, Str
 from pytrace.builtins.registry import Arg, Builtin
 from pytrace.model.probing import UserOperand
 
@@ -160,6 +160,35 @@ def _lower_reg(lo: Lowering, call: BuiltinCall) -> ir.Value:
     found = dict(lo.context.registers)[name.decode()]
     return lo.b.load(lo.b.context(), found.offset, found.size)
 
+
+def _usermode_type(t: Typing, call: BuiltinCall) -> Type:
+    if not t.context.registers and t.context.probetype != "special":
+        return t.error(
+            "not-here",
+            f'usermode can not be used with "{t.context.probetype}" probes',
+            call.span,
+        )
+    return U8
+
+
+def _lower_usermode(lo: Lowering, call: BuiltinCall) -> ir.Value:
+    """The two low bits of the code segment are the privilege level: 3 is user space."""
+    found = dict(lo.context.registers).get("cs")
+    if found is None:
+        # begin, end and signal probes run because the tracer, a user process, asked for it.
+        return lo.b.const(1)
+    level = lo.b.binop("and", lo.b.load(lo.b.context(), found.offset, 8), 3)
+    return lo.b.compare("eq", level, 3)
+
+
+USERMODE = Builtin(
+    name="usermode",
+    doc="1 if user code was interrupted, 0 if the kernel was (x86_64).",
+    returns=_usermode_type,
+    lower=_lower_usermode,
+    bare=True,
+    in_for=False,
+)
 
 ARGS = Builtin(
     name="args",

@@ -41,7 +41,7 @@ from pytrace.semantics.merge import (
     settled,
     value_type,
 )
-from pytrace.semantics.type_names import UNSIZED, operand_type, resolve_type
+from pytrace.semantics.type_names import UNSIZED, constant_type, operand_type, resolve_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +85,7 @@ def _ident(t: Typing, node: ast.Ident) -> Type:
     constant = t.env.enum_constant(node.name)
     if constant is not None:
         t.set_literal(node, constant[0])
-        return constant[1]
+        return constant_type(constant[1])
     guess = closest(node.name, type_calls.known_names(t))
     return t.error(
         "unknown-identifier",

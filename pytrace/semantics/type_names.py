@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytrace.base.frozen import replace
 from pytrace.base.text import closest
 from pytrace.base.types import (
     BOOL,
@@ -17,6 +18,7 @@ from pytrace.base.types import (
     Aggregate,
     Array,
     Buf,
+    Enum,
     Printable,
     Ptr,
     Str,
@@ -123,8 +125,16 @@ def _named(t: Typing, node: ast.NamedType) -> Type | None:
         enum = t.env.enum(node.name)
         if enum is not None:
             return enum.type
+        constant = t.env.enum_constant(node.name)
+        if constant is not None:
+            return constant_type(constant[1])
         _unknown(t, node.name, node)
     return found
+
+
+def constant_type(kind: Type) -> Type:
+    """Type of an enumerator by its bare name: 64 bits, with the names of its enum."""
+    return replace(kind, bits=64) if isinstance(kind, Enum) else kind
 
 
 def _tagged(t: Typing, node: ast.TagType) -> Type | None:
