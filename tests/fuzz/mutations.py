@@ -12,7 +12,7 @@ SEEDS = tuple(
 )
 
 WORDS = (
-    *"{ } < > ( ) [ ] ; , : . .. / // /* */ -> ++ -- + - * % = == != <= >= << >> >>= <<= +=".split(),
+    *"{ } < > ( ) [ ] ; , : . .. / // /* */ -> ++ -- + - * % = == != <= >= << >> >>=".split(),
     *"&& || & | ^ ! ~ ? @ @x $x $1 $# # #! \" \\ ' ` \0 \u00e9".split(" "),
     *"if else for while unroll let return break continue import macro fn config struct".split(),
     *"enum union typeof sizeof offsetof typeinfo comptime true _ comm pid int8".split(),
