@@ -14,7 +14,7 @@ import ctypes
 import functools
 import os
 import sys
-from ctypes import byref, c_bool, c_char_p, c_int, c_size_t, c_void_p
+from ctypes import byref, c_bool, c_char_p, c_int, c_size_t, c_uint, c_void_p
 
 from pytrace.base.errors import PytraceError
 
@@ -30,6 +30,10 @@ class CodegenError(PytraceError):
 
 class StackTooLargeError(PytraceError):
     """A probe needs more of the BPF stack than there is, whatever is moved away from it."""
+
+
+class ProgTooLargeError(PytraceError):
+    """A probe is longer than BPF's branches reach. Cpu v4 has longer ones."""
 
 
 class Compiled:
@@ -62,8 +66,8 @@ class _Library:
     ) -> ctypes._NamedFuncPointer:
         """``LLVMPY_`` + ``name``; ctypes keeps one object for each, so this may be repeated."""
         function = self._dll[f"LLVMPY_{name}"]
-        function.argtypes = arguments
-        function.restype = result  # type: ignore[assignment]
+        function.argtypes = arguments  # type: ignore[assignment]
+        function.restype = result
         return function
 
     def new(self, name: str, *handles: int | None) -> int | None:
@@ -103,13 +107,19 @@ def _library() -> _Library:
     return _Library(os.path.join(os.path.dirname(llvmlite.__file__), "binding", name))
 
 
+def llvm_version() -> str:
+    """The version of the LLVM inside llvmlite, such as ``22.1.0``."""
+    packed: int = _library().function("GetVersionInfo", result=c_uint)()
+    return f"{packed >> 16 & 255}.{packed >> 8 & 255}.{packed & 255}"
+
+
 # ---------------------------------------------------------------- compiling
 
 
 def compile_module(text: str, *, cpu: str, level: int = 2, keep_text: bool = False) -> Compiled:
     """Optimise and compile LLVM IR.
 
-    ``cpu`` is ``v2``, ``v3`` or ``v4``; ``level`` the optimisation of 0 to 2. Raises
+    ``cpu`` is ``v2``, ``v3`` or ``v4``; ``level`` the optimisation of 1 or 2. Raises
     ``CodegenError`` where LLVM does not read the text; some other faults end the process.
     """
     lib = _library()
@@ -220,7 +230,13 @@ def _child(
     complaints: tuple[int, int],
 ) -> None:
     """The child's life. It leaves by os._exit, so that nothing of the parent runs twice."""
+    import faulthandler
+    import resource
+
     try:
+        # LLVM ends by SIGABRT: neither a core file nor Python's own report is wanted.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        faulthandler.disable()
         os.dup2(complaints[1], 2)
         os.dup2(complaints[1], 1)
         compiled = compile_module(text, cpu=cpu, level=level, keep_text=keep_text)

@@ -8,7 +8,7 @@ import pytest
 
 from pytrace.base.frozen import replace
 from pytrace.base.source import SourceFile, Span
-from pytrace.codegen.generate import deepest_chain
+from pytrace.codegen.program import deepest_chain
 from pytrace.codegen.object import parse
 from pytrace.codegen.scratch import ScratchTooLargeError
 from pytrace.ir import nodes as ir

@@ -11,6 +11,7 @@ from pytrace.base.source import SourceFile, Span
 from pytrace.codegen import CodegenOptions, generate, generate_all, llvm_text
 from pytrace.codegen.debuginfo import escape
 from pytrace.codegen.helpers import HELPERS, KFUNCS, TABLE
+from pytrace.codegen.llvm import ProgTooLargeError
 from pytrace.codegen.scratch import ALONE, GUARDED, PREEMPTED, nesting
 from pytrace.ir import nodes as ir
 from pytrace.ir.build import Builder
@@ -166,17 +167,25 @@ def test_texts_for_people() -> None:
     assert generate_all(m, options()).optimised is None
 
 
-def test_large_programs_are_optimised_less_but_the_level_can_be_given() -> None:
-    def many(count: int) -> ir.Module:
-        b = Builder()
-        for _ in range(count):
-            counting(b)
-        return module(prog(b.finish()))
+def test_the_optimisation_level_can_be_given() -> None:
+    assert generate(simple(), options(optimise=2)) == generate(simple(), options())
+    assert generate(simple(), options(optimise=1)).prog("p").insns
 
-    small = many(3)
-    sizes = [len(generate(small, options(optimise=level)).prog("p").insns) for level in (0, 2)]
-    assert sizes[1] < sizes[0]
-    assert generate(small, options(optimise=2)) == generate(small, options())
+
+def long_prog() -> ir.Module:
+    b = Builder()
+    with b.when(b.helper("get_current_pid_tgid")):
+        for _ in range(4000):
+            counting(b)
+    b.ret(b.const(7))
+    return module(prog(b.finish()))
+
+
+def test_a_prog_that_is_too_long_is_an_error_for_people_and_ends_nothing() -> None:
+    with pytest.raises(ProgTooLargeError, match="32767 instructions"):
+        generate(long_prog(), options())
+    program = generate(long_prog(), options(cpu="v4"))
+    assert len(program.prog("p").insns) // 8 > 32767
 
 
 def test_bytes_of_metadata_are_escaped() -> None:

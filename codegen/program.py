@@ -21,15 +21,20 @@ from pytrace.model.compiled import CompiledProgram, MapSpec, ProgSpec, SubprogSp
 _BUDGETS = (STACK_LIMIT, 256, 0)
 """Stack given to slots; less on each try, since only LLVM knows what it spills."""
 
-_SMALL, _MIDDLE = 6000, 20000
-"""IR instructions up to which optimisation is 2 and 1: LLVM's time grows faster than the code."""
+_LARGE = 16000
+"""Lines of LLVM IR from which a function may get too long for BPF's 16-bit branches: LLVM then ends
+its process, so that it gets one of its own."""
+
+_VERY_LARGE = 200_000
+"""Lines of LLVM IR from which optimisation is lowered."""
 
 
 class CodegenOptions(Frozen):
     """What the code is for, and what only passes through to the compiled program.
 
     ``cpu`` is ``v2``, ``v3`` (Linux 5.12) or ``v4`` (6.6); ``features`` are the names of
-    ``kernel.info.FEATURES`` that the target has. ``optimise`` None lets the size decide.
+    ``kernel.info.FEATURES`` that the target has. ``optimise`` is LLVM's level, 1 or 2; None lets
+    the size decide (without any, values lie on the stack, which is too small for that).
     ``isolated`` compiles in a child process (see ``llvm.compile_isolated``).
     """
 
@@ -62,9 +67,9 @@ class Generated(Frozen):
 def generate(module: ir.Module, options: CodegenOptions) -> CompiledProgram:
     """Compile a checked module (``ir.check`` found nothing).
 
-    Raises ``ScratchTooLargeError`` or ``StackTooLargeError`` for a script that needs more memory
-    than a prog can have, ``NotSupported`` for a loop over a map on a kernel without it, and
-    ``CodegenError`` where LLVM refuses, which is a fault of ours.
+    Raises ``ScratchTooLargeError``, ``StackTooLargeError`` or ``ProgTooLargeError`` for a script
+    that needs more than a prog can have, ``NotSupported`` for a loop over a map on a kernel
+    without it, and ``CodegenError`` where LLVM refuses, which is a fault of ours.
     """
     return generate_all(module, options).program
 
@@ -80,13 +85,9 @@ def generate_all(
     """As ``generate``, with the texts and the ELF file. ``keep_text`` keeps the optimised text."""
     if "for_each_map_elem" not in options.features:
         _refuse_for_each(module)
-    level = options.optimise
-    if level is None:
-        level = _level(sum(1 for f in module.functions for _ in walk(f.body)))
-    compiler = llvm.compile_isolated if options.isolated else llvm.compile_module
     for budget in _BUDGETS:
         text, written, placements = _write(module, options, budget)
-        compiled = compiler(text, cpu=options.cpu, level=level, keep_text=keep_text)
+        compiled = _compile(text, options, keep_text)
         parsed = parse(compiled.elf)
         if deepest_chain(parsed) <= STACK_LIMIT:
             break
@@ -100,10 +101,19 @@ def generate_all(
     )
 
 
-def _level(size: int) -> int:
-    if size <= _SMALL:
-        return 2
-    return 1 if size <= _MIDDLE else 0
+def _compile(text: str, options: CodegenOptions, keep_text: bool) -> llvm.Compiled:
+    lines = text.count("\n")
+    level = options.optimise or (2 if lines < _VERY_LARGE else 1)
+    isolated = options.isolated or lines >= _LARGE
+    compiler = llvm.compile_isolated if isolated else llvm.compile_module
+    try:
+        return compiler(text, cpu=options.cpu, level=level, keep_text=keep_text)
+    except llvm.CodegenError as error:
+        if "Branch target out of insn range" in str(error):
+            raise llvm.ProgTooLargeError(
+                "a probe is too long: its branches do not reach over 32767 instructions"
+            ) from error
+        raise
 
 
 def _write(
