@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 MAP_FULL: Final = (
     "Map full; can't update element. Try increasing max_map_keys config or manually setting the"
-    " max entries in a map declaration e.g. `let {name} = hash(5000)`"
+    " max entries in a map declaration e.g. `let @a = hash(5000)`"
 )
 DIVISION_BY_ZERO: Final = (
     "Divide or modulo by 0 detected. This can lead to unexpected results. 1 is being used as the"

@@ -152,10 +152,10 @@ def _parse_ipv6(text: str) -> bytes | None:
 
 def _mac_type(t: Typing, call: BuiltinCall) -> Type:
     found = t.types.get(call.args[0], NONE)
-    if isinstance(found, (Array, Str)) and found.size == MAC.size:
+    if isinstance(found, (Array, Str)) and found.size >= MAC.size:
         return MAC
     if isinstance(found, (Array, Str)):
-        return t.error("bad-argument", "macaddr() argument must be 6 bytes in size", call.span)
+        return t.error("bad-argument", "macaddr() argument must be at least 6 bytes in size", call.span)
     return t.error(
         "bad-argument", f"macaddr() only supports array or pointer arguments ({found} provided)",
         call.span,

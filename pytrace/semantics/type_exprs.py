@@ -71,6 +71,12 @@ def _bool(t: Typing, node: ast.BoolLit) -> Type:
 
 
 def _str(t: Typing, node: ast.StrLit) -> Type:
+    limit = t.env.config.max_strlen
+    if len(node.value) > limit:
+        text = node.value.decode("utf-8", "surrogateescape")
+        t.error(
+            "string-too-long", f"String is too long (over {limit} bytes): {text}", node.span
+        )
     return Str(length=len(node.value) + 1)
 
 

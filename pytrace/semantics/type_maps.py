@@ -42,12 +42,15 @@ def note_use(t: Typing, node: ast.Map, *, scalar: bool, span: Span) -> None:
         )
 
 
-def key(t: Typing, node: ast.MapAccess) -> None:
-    """Types the keys of ``@m[k1, k2]`` and merges them into the map's key type."""
+def key(t: Typing, node: ast.MapAccess, blamed: Span | None = None) -> None:
+    """Types the keys of ``@m[k1, k2]`` and merges them into the map's key type.
+
+    ``blamed`` is the text that a key of the wrong type is reported at, if not the access.
+    """
     note_use(t, node.map, scalar=False, span=node.span)
     parts = [t.expr(k) for k in node.keys]
     found = parts[0] if len(parts) == 1 else Tuple(elems=tuple(parts))
-    merge_key(t, node.map, found, node.span)
+    merge_key(t, node.map, found, blamed or node.span)
 
 
 def merge_key(t: Typing, node: ast.Map, found: Type, span: Span) -> None:

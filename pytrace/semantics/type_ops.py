@@ -18,6 +18,7 @@ from pytrace.base.types import (
     NoneType,
     Ptr,
     Record,
+    Stack,
     Str,
     Tuple,
     Type,
@@ -161,6 +162,8 @@ def _comparable(left: Type, right: Type) -> bool:
     """Arrays of one shape; tuples and records whose elements merge."""
     if isinstance(left, Array) and isinstance(right, Array):
         return same_shape(left, right) and isinstance(left.elem, (Int, Bool))
+    if isinstance(left, Stack) and isinstance(right, Stack):
+        return left == right
     if isinstance(left, Tuple) and isinstance(right, Tuple):
         return merge(left, right) is not None
     if isinstance(left, Record) and isinstance(right, Record):

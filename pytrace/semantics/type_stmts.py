@@ -133,8 +133,6 @@ def _expression_statement(t: Typing, node: ast.Expr) -> None:
     found = t.expr(node)
     if is_void(found) or isinstance(found, NoneType) or isinstance(node, ast.IncDec):
         return
-    if isinstance(node, ast.Call) and node.name in ("delete", "find"):
-        return
     t.warn("discarded-value", "Return value discarded.", node.span)
 
 
@@ -284,12 +282,12 @@ def _declared_mismatch(
 
 def _assign_map(t: Typing, stmt: ast.Assign, target: ast.Map | ast.MapAccess) -> None:
     node = target if isinstance(target, ast.Map) else target.map
+    blocks, call = unwrapped(stmt.value)
+    builtin = type_calls.aggregate_call(t, call)
     if isinstance(target, ast.Map):
         type_maps.note_use(t, target, scalar=True, span=target.span)
     else:
-        type_maps.key(t, target)
-    blocks, call = unwrapped(stmt.value)
-    builtin = type_calls.aggregate_call(t, call)
+        type_maps.key(t, target, call.span if builtin is not None else None)
     if builtin is not None and stmt.op == "=":
         assert isinstance(call, (ast.Call, ast.Ident))
         for block in blocks:

@@ -109,6 +109,7 @@ class Lowering:
         self.types = instance.types
         self.cells: dict[Variable, ir.Cell] = {}
         self.slots: dict[Variable, ir.Slot] = {}
+        self.statement: ast.Stmt | None = None
 
     @property
     def context(self) -> ProbeContext:
@@ -174,6 +175,10 @@ class Lowering:
                 data=data,
             ),
         )
+
+    def statement_span(self, node: ast.Node) -> Span:
+        """The statement that a fault of ``node`` is reported at."""
+        return self.statement.span if isinstance(self.statement, ast.Assign) else node.span
 
     # ------------------------------------------------------------ values
 

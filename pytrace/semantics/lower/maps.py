@@ -267,7 +267,7 @@ def report_full(lo: Lowering, made: MapSpec, result: ir.Value, node: ast.Expr) -
     """A failed insertion is told to the user (always on, language 6.1)."""
     b = lo.b
     with b.when(b.compare("slt", result, 0)):
-        lo.fault(MAP_FULL.format(name=made.name), "map_update_elem", result, node.span)
+        lo.fault(MAP_FULL, "map_update_elem", result, lo.statement_span(node))
 
 
 def increment(lo: Lowering, node: ast.Map | ast.MapAccess, delta: int, *, prefix: bool) -> ir.Value:
@@ -335,7 +335,7 @@ def upsert(
                 with b.when(b.negate(b.is_null(again))):
                     in_place(again)
             with b.block() as full:
-                lo.fault(MAP_FULL.format(name=made.name), "map_update_elem", result, node.span)
+                lo.fault(MAP_FULL, "map_update_elem", result, lo.statement_span(node))
             b.if_else(b.compare("eq", result, -EEXIST), raced[0], full[0])
     with b.block() as found:
         in_place(pointer)

@@ -155,6 +155,7 @@ def scope(lo: Lowering, block: ast.Block) -> Iterator[None]:
 
 def statement(lo: Lowering, stmt: ast.Stmt) -> None:
     lo.b.span = stmt.span
+    lo.statement = stmt
     match stmt:
         case ast.Assign():
             _assign(lo, stmt)

@@ -12,6 +12,7 @@ from pytrace.base.types import (
     Int,
     Ptr,
     Record,
+    Stack,
     Str,
     Struct,
     Tuple,
@@ -126,7 +127,7 @@ def _binary(lo: Lowering, node: ast.Binary) -> ir.Value:
         return _logical(lo, node)
     left, right = lo.type(node.left), lo.type(node.right)
     if node.op in COMPARE:
-        if isinstance(left, (Str, Buf, Array, Tuple, Record)):
+        if isinstance(left, (Str, Buf, Array, Tuple, Record, Stack)):
             return _compare_memory(lo, node, left, right)
         return compare(lo, node.op, lo.word(node.left), lo.word(node.right), left, right)
     return arithmetic(lo, node.op, lo.word(node.left), lo.word(node.right), left, right, node.span)
