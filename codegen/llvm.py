@@ -20,8 +20,15 @@ from pytrace.base.errors import PytraceError
 
 TRIPLE = "bpfel"
 
-# A stack over 512 bytes would end the process; the verifier refuses it politely.
-_OPTIONS = ("-bpf-stack-size=65536",)
+_OLDEST = (20, 0, 0)
+
+_OPTIONS = (
+    # A stack over 512 bytes would end the process; the verifier refuses it politely.
+    "-bpf-stack-size=65536",
+    # BPF has no conditional move: what LLVM turns from a branch into a choice becomes two branches.
+    "-two-entry-phi-node-folding-threshold=1",
+    "-phi-node-folding-threshold=1",
+)
 
 
 class CodegenError(PytraceError):
@@ -51,6 +58,10 @@ class _Library:
 
     def __init__(self, path: str) -> None:
         self._dll = ctypes.CDLL(path)
+        packed: int = self.function("GetVersionInfo", result=c_uint)()
+        self.version = tuple(packed >> shift & 255 for shift in (16, 8, 0))
+        if self.version < _OLDEST:
+            raise CodegenError("llvmlite is too old: pytrace needs 0.45 or later")
         for name in ("AllTargetInfos", "AllTargets", "AllTargetMCs", "AllAsmPrinters"):
             self.function(f"Initialize{name}")()
         for option in _OPTIONS:
@@ -109,8 +120,7 @@ def _library() -> _Library:
 
 def llvm_version() -> str:
     """The version of the LLVM inside llvmlite, such as ``22.1.0``."""
-    packed: int = _library().function("GetVersionInfo", result=c_uint)()
-    return f"{packed >> 16 & 255}.{packed >> 8 & 255}.{packed & 255}"
+    return ".".join(str(part) for part in _library().version)
 
 
 # ---------------------------------------------------------------- compiling
@@ -167,8 +177,9 @@ def _optimise(lib: _Library, machine: int | None, module: int, level: int) -> No
     for option in ("LoopVectorization", "SLPVectorization", "LoopInterleaving"):
         lib.function(f"PTOSet{option}", c_void_p, c_bool)(tuning, False)
     builder = lib.new("CreatePassBuilder", machine, tuning)
-    build = lib.function("buildPerModuleDefaultPipeline", c_void_p, c_int, result=c_void_p)
-    passes: int | None = build(builder, level)
+    # The second number is the size level of llvmlite before 0.50, which later ones do not read.
+    build = lib.function("buildPerModuleDefaultPipeline", c_void_p, c_int, c_int, result=c_void_p)
+    passes: int | None = build(builder, level, 0)
     lib.function("RunNewModulePassManager", *(c_void_p,) * 3)(passes, module, builder)
     # The last name is llvmlite's spelling.
     lib.drop("NewModulePassManger", passes)

@@ -64,7 +64,8 @@ def test_where_control_cannot_come_the_prog_exits() -> None:
     found = compiled('define i64 @p(ptr %c) section "prog:p" {\n  unreachable\n}\n')
     prog = found.unit("p")
     assert prog.relocs == ()
-    assert insns(prog.insns)[-1][0] == EXIT
+    # LLVM before 22 makes no instruction at all of it.
+    assert [code for code, _, _ in insns(prog.insns)][-1:] in ([], [EXIT])
 
 
 @pytest.mark.parametrize(
