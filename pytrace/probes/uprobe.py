@@ -76,7 +76,7 @@ class UprobeProvider(Provider):
             info = kernel.binary(full)
             if info is None:
                 continue
-            made = self._in_binary(info, full, function, address, offset)
+            made = self._in_binary(info, shown_path(path, full), function, address, offset)
             if isinstance(made, ParseProblem):
                 if len(paths) == 1:
                     return made
@@ -89,6 +89,7 @@ class UprobeProvider(Provider):
     def _in_binary(
         self, info: BinaryInfo, path: str, function: str, address: int, offset: int
     ) -> Expanded:
+        """Targets in one file; ``path`` is its name in ``probe``."""
         if address >= 0:
             return self._at_address(info, path, address)
         symbols = [s for s in info.symbols if s.function and _fits(function, s.name)]
@@ -102,17 +103,17 @@ class UprobeProvider(Provider):
                 return self._problem(
                     f"Offset outside the function bounds ('{symbol.name}' size is {symbol.size})"
                 )
-            made.append(self._target(path, symbol, offset))
+            made.append(self._target(info, path, symbol, offset))
             if not is_wildcard(function):
                 break
         return tuple(made)
 
-    def _target(self, path: str, symbol: SymbolInfo, offset: int) -> Target:
+    def _target(self, info: BinaryInfo, path: str, symbol: SymbolInfo, offset: int) -> Target:
         plus = f"+{offset}" if offset else ""
         return Target(
             provider=self.name,
             name=f"{self.name}:{path}:{symbol.name}{plus}",
-            args=(path, symbol.name, symbol.offset + offset, offset),
+            args=(info.path, symbol.name, symbol.offset + offset, offset),
         )
 
     def _at_address(self, info: BinaryInfo, path: str, address: int) -> Expanded:
@@ -125,7 +126,7 @@ class UprobeProvider(Provider):
             Target(
                 provider=self.name,
                 name=f"{self.name}:{path}:{address}",
-                args=(path, "", symbol.offset + address - symbol.address, 0),
+                args=(info.path, "", symbol.offset + address - symbol.address, 0),
             ),
         )
 
@@ -169,6 +170,11 @@ class UretprobeProvider(UprobeProvider):
     aliases = ("ur",)
     doc = "A function's return in a program or library: uretprobe:target:function."
     returns = True
+
+
+def shown_path(written: str, full: str) -> str:
+    """How ``probe`` names a file: as the script does, if that is a path and no wildcard."""
+    return written if "/" in written and not is_wildcard(written) else full
 
 
 def _fits(pattern: str, name: str) -> bool:

@@ -13,7 +13,7 @@ from pytrace.model.probing import (
 )
 from pytrace.probes.provider import Provider
 from pytrace.probes.registers import registers
-from pytrace.probes.uprobe import PT_REGS
+from pytrace.probes.uprobe import PT_REGS, shown_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class UsdtProvider(Provider):
                     message=f"namespace for {full}:{name} not specified, matched several: {spaces}",
                     hints=(f"say which: usdt:{full}:{chosen[0].namespace}:{name}",),
                 )
-            found.extend(_targets(full, chosen))
+            found.extend(_targets(full, shown_path(path, full), chosen))
         if found:
             return tuple(found)
         guess = closest(name, sorted(set(known)))
@@ -120,7 +120,7 @@ def _fits(pattern: str, name: str) -> bool:
     return not pattern or matches(pattern, name)
 
 
-def _targets(path: str, found: Sequence[UsdtInfo]) -> list[Target]:
+def _targets(path: str, shown: str, found: Sequence[UsdtInfo]) -> list[Target]:
     """One target for each probe and argument layout; places with the same layout share it."""
     groups: dict[tuple[str, str, str], list[Site]] = {}
     for usdt in sorted(found, key=lambda u: (u.namespace, u.name)):
@@ -129,7 +129,7 @@ def _targets(path: str, found: Sequence[UsdtInfo]) -> list[Target]:
     return [
         Target(
             provider="usdt",
-            name=f"usdt:{path}:{namespace}:{name}",
+            name=f"usdt:{shown}:{namespace}:{name}",
             args=(path, args, tuple(sites)),
         )
         for (namespace, name, args), sites in groups.items()
