@@ -23,6 +23,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Union
 
 
@@ -159,6 +160,35 @@ class TimeSeries:
         ]
 
 
+class Entries:
+    """Keys and values of a map side by side: a sequence of pairs that does not hold the pairs.
+
+    A million pairs would take 64 MB. ``simple`` tells that keys and values are plain ints and
+    strs, whose text is what ``str()`` gives.
+    """
+
+    __slots__ = ("keys", "simple", "values")
+
+    def __init__(self, keys: list[Value], values: list[Value], *, simple: bool = False) -> None:
+        self.keys = keys
+        self.values = values
+        self.simple = simple
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __iter__(self) -> Iterator[tuple[Value, Value]]:
+        return zip(self.keys, self.values)
+
+    def __getitem__(self, index: int) -> tuple[Value, Value]:
+        return self.keys[index], self.values[index]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, (Entries, tuple, list)) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 class MapContents:
     """A map as read: entries already in the contract's order.
 
@@ -168,9 +198,7 @@ class MapContents:
 
     __slots__ = ("entries", "name", "scalar", "type")
 
-    def __init__(
-        self, name: str, type: str, scalar: bool, entries: tuple[tuple[Value, Value], ...]
-    ) -> None:
+    def __init__(self, name: str, type: str, scalar: bool, entries: Entries) -> None:
         self.name = name
         self.type = type
         self.scalar = scalar

@@ -8,10 +8,14 @@ from pytrace.output.values import key_text, value_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Final
+
     from pytrace.base.source import Span
     from pytrace.model.values import MapContents, Value
     from pytrace.output.sink import SinkOptions
     from pytrace.output.stream import OutputStream
+
+_PORTION: Final = 4096  # entries of a map that become text at a time
 
 
 class TextSink:
@@ -32,17 +36,18 @@ class TextSink:
         self._stream.write(f"{value_text(value)}\n")
 
     def map(self, contents: MapContents) -> None:
-        name, write = contents.name, self._stream.write
-        batch: list[str] = []
-        for key, value in contents.entries:
-            head = name if contents.scalar else f"{name}[{key_text(key)}]"
-            if isinstance(value, (Histogram, TimeSeries)):
-                write("".join(batch))
-                batch = []
-                write(f"{head}:\n{_table(value)}\n")
+        name, entries = contents.name, contents.entries
+        write = self._stream.write
+        for start in range(0, len(entries), _PORTION):
+            keys = entries.keys[start : start + _PORTION]
+            values = entries.values[start : start + _PORTION]
+            if contents.scalar:
+                lines = [_entry(name, value) for value in values]
+            elif entries.simple:
+                lines = [f"{name}[{key!s}]: {value!s}\n" for key, value in zip(keys, values)]
             else:
-                batch.append(f"{head}: {value_text(value)}\n")
-        write("".join(batch))
+                lines = [_entry(f"{name}[{key_text(k)}]", v) for k, v in zip(keys, values)]
+            write("".join(lines))
 
     def join(self, text: str) -> None:
         self._stream.write(f"{text}\n")
@@ -99,16 +104,22 @@ class TextSink:
         write_error(text)
 
 
-def _table(value: Histogram | TimeSeries) -> str:
-    if isinstance(value, Histogram):
+def _entry(head: str, value: Any) -> str:
+    """The lines of one entry."""
+    kind = type(value)
+    if kind is Histogram:
         from pytrace.output.histogram import rows
 
-        lines = rows(value)
-    else:
+        return f"{head}:\n{_lines(rows(value))}\n"
+    if kind is TimeSeries:
         from pytrace.output.timeseries import rows as series_rows
 
-        lines = series_rows(value)
-    return "".join([f"{line}\n" for line in lines])
+        return f"{head}:\n{_lines(series_rows(value))}\n"
+    return f"{head}: {value_text(value)}\n"
+
+
+def _lines(rows: list[str]) -> str:
+    return "".join([f"{row}\n" for row in rows])
 
 
 def create(stream: OutputStream, options: SinkOptions) -> TextSink:

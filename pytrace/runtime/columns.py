@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import struct
 from itertools import compress
-from operator import add
 
-from pytrace.base.types import Aggregate, Enum, Int, KSym, Ptr, Record, Tuple, Type
+from pytrace.base.types import Aggregate, Enum, Int, KSym, Ptr, Record, Str, Tuple, Type
 from pytrace.model.values import Average, Histogram, Stats, StructValue, divide
 from pytrace.runtime.decode import Row
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from typing import Any
 
     from pytrace.model.compiled import MapSpec
@@ -52,6 +51,9 @@ class Keys:
 
     def items(self, keys: memoryview) -> list[Any]:
         """The items of keys that stand one after the other."""
+        if len(self._struct.format) == 2:  # A number each: "=q".
+            numbers: list[Any] = keys.cast(self._struct.format[1:]).tolist()  # type: ignore[call-overload]
+            return numbers
         unpacked = self._struct.iter_unpack(keys)
         return list(unpacked) if self._row else [item for (item,) in unpacked]
 
@@ -62,15 +64,20 @@ class Keys:
         types = self._type.elems if isinstance(self._type, Tuple) else ()
         if all(order is None for order in self._orders):
             return items
-        columns = [
-            _column_orders([item[i] for item in items], type_) for i, type_ in enumerate(types)
-        ]
-        return list(zip(*columns))
+        columns = [[item[i] for item in items] for i in range(len(types))]
+        ordered = [_column_orders(column, type_) for column, type_ in zip(columns, types)]
+        unchanged = all(new is old for new, old in zip(ordered, columns))
+        return items if unchanged else list(zip(*ordered))
 
     def value(self, item: Any) -> Any:
         if self._row is not None:
             return self._row.values(item)
         return item if self._index else self._codec.value(item)
+
+    @property
+    def simple(self) -> bool:
+        """True if values are plain ints or strs."""
+        return self._index or isinstance(self._type, (Int, Str))
 
     @property
     def plain(self) -> bool:
@@ -157,7 +164,13 @@ class Values:
 
     @property
     def plain(self) -> bool:
+        """True if items are values."""
         return self._codec.convert is None
+
+    @property
+    def simple(self) -> bool:
+        """True if values are plain ints or strs."""
+        return isinstance(self.type, (Int, Str))
 
 
 class AggregateValues(Values):
@@ -209,6 +222,10 @@ class AggregateValues(Values):
     def plain(self) -> bool:
         return self._aggregate.kind in ("count", "sum", "min", "max")
 
+    @property
+    def simple(self) -> bool:
+        return self.plain
+
     def _columns(self, values: memoryview, word: int, is_signed: bool) -> list[list[int]]:
         """One word of every element, a list for each CPU."""
         words = values.cast("q" if is_signed else "Q")
@@ -218,7 +235,7 @@ class AggregateValues(Values):
     def _add(self, columns: list[list[int]]) -> list[int]:
         total = columns[0]
         for column in columns[1:]:
-            total = list(map(add, total, column))
+            total = list(map(int.__add__, total, column))
         return total
 
     def _total(self, values: memoryview, word: int) -> list[int]:
@@ -274,12 +291,34 @@ def divided(value: Any, div: int) -> Any:
     return value
 
 
-def sort_entries(orders: Sequence[Any], values: Sequence[Any] | None) -> list[int]:
-    """Positions of the entries in order: by value if there are any, ties and the rest by key.
+def sort_entries(
+    keys: list[Any],
+    key_orders: list[Any],
+    values: list[Any],
+    value_orders: list[Any] | None,
+) -> tuple[list[Any], list[Any]]:
+    """Keys and values in order: by value if there are value orders, ties and the rest by key.
 
-    Two stable sorts take half the time of one over pairs (0.7 s against 1.5 for a million).
+    Counts of a large map repeat: sorting the keys of each count by themselves takes a fifth of
+    sorting pairs (0.3 s against 1.6 for a million keys and 5000 counts).
     """
-    positions = sorted(range(len(orders)), key=orders.__getitem__)
-    if values is not None:
-        positions.sort(key=values.__getitem__)
-    return positions
+    if value_orders is None:
+        positions = sorted(range(len(keys)), key=key_orders.__getitem__)
+        return [keys[i] for i in positions], [values[i] for i in positions]
+    same = key_orders is keys and value_orders is values
+    distinct = set(value_orders)
+    if len(distinct) * 8 > len(keys):
+        if same:
+            pairs = sorted(zip(values, keys))
+            return [key for _, key in pairs], [value for value, _ in pairs]
+        rows = sorted(zip(value_orders, key_orders, range(len(keys))))
+        return [keys[i] for _, _, i in rows], [values[i] for _, _, i in rows]
+    groups: dict[Any, list[Any]] = {value: [] for value in sorted(distinct)}
+    for item, value in zip(keys if same else range(len(keys)), value_orders):
+        groups[value].append(item)
+    for group in groups.values():
+        group.sort(key=None if same else key_orders.__getitem__)
+    flat = [item for group in groups.values() for item in group]
+    if same:
+        return flat, [value for value, group in groups.items() for _ in group]
+    return [keys[i] for i in flat], [values[i] for i in flat]

@@ -7,7 +7,7 @@ import sys
 from itertools import compress
 
 from pytrace.base.types import I64, NONE, Aggregate, Type
-from pytrace.model.values import MapContents
+from pytrace.model.values import Entries, MapContents
 from pytrace.runtime.columns import AggregateValues, Keys, Values, present, sort_entries
 
 TYPE_CHECKING = False
@@ -57,28 +57,30 @@ class UserMap:
 
     def _read(self, top: int, div: int) -> MapContents:
         keys, values = self._items()
-        if self.spec.scalar:
-            entries = [(None, self._values.value(v, div)) for v in values[:1]]
-            return MapContents(self.name, self.kind, True, tuple(entries))
-        by_value = self._values.orders(values) if self._values.by_value else None
-        positions = sort_entries(self._keys.orders(keys), by_value)
-        if top:
-            positions = positions[-top:]
         show, convert = self._keys.value, self._values.value
-        chosen_keys = [keys[i] for i in positions]
-        chosen = [values[i] for i in positions]
+        if self.spec.scalar:
+            return self._contents([None], [convert(v, div) for v in values[:1]])
+        by_value = self._values.orders(values) if self._values.by_value else None
+        keys, values = sort_entries(keys, self._keys.orders(keys), values, by_value)
+        if top:
+            keys, values = keys[-top:], values[-top:]
         if not self._keys.plain:
-            chosen_keys = [show(k) for k in chosen_keys]
+            keys = [show(k) for k in keys]
         if not self._values.plain or div != 1:
-            chosen = [convert(v, div) for v in chosen]
-        return MapContents(self.name, self.kind, False, tuple(zip(chosen_keys, chosen)))
+            values = [convert(v, div) for v in values]
+        return self._contents(keys, values)
+
+    def _contents(self, keys: list[Any], values: list[Any]) -> MapContents:
+        simple = self._keys.simple and self._values.simple
+        entries = Entries(keys[: len(values)], values, simple=simple)
+        return MapContents(self.name, self.kind, self.spec.scalar, entries)
 
     def print_contents(self, top: int, div: int) -> MapContents:
         """What ``print(@m)`` shows: as ``read``, but a scalar that is not there is zero, unless
         it is a table."""
         contents = self.read(top, div)
         if self.spec.scalar and not contents.entries and self.kind not in TABLES:
-            return MapContents(self.name, self.kind, True, ((None, self.zero_value(div)),))
+            return self._contents([None], [self.zero_value(div)])
         return contents
 
     def value(self, key: bytes) -> Value:

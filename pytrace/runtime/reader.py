@@ -69,9 +69,9 @@ class Reader:
         return sum(self._lost)
 
     @property
-    def available(self) -> bool:
-        """True if a ring holds something, finished or not."""
-        return any(ring.available for ring in (self.data, self.control) if ring)
+    def filling(self) -> bool:
+        """True if a ring is more than half full."""
+        return any(r.available * 2 > r.size for r in (self.data, self.control) if r)
 
     def poll(self, interrupted: Callable[[], bool] | None = None) -> int:
         """Handle what was sent before this call, in order; the number of records.

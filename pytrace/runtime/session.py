@@ -13,7 +13,6 @@ from pytrace.model.events import GATE_OFFSET
 from pytrace.output.stream import write_all, write_error
 from pytrace.runtime.decode import Codecs
 from pytrace.runtime.environment import Environment
-from pytrace.runtime.maps import UserMap
 from pytrace.runtime.reader import Reader
 
 TYPE_CHECKING = False
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from pytrace.model.running import Sink
     from pytrace.model.values import MapContents, Value
     from pytrace.runtime.loader import LoadedProgram
+    from pytrace.runtime.maps import UserMap
 else:
     # The signal module proper makes enumerations of all numbers: 6 ms.
     import _signal
@@ -116,6 +116,8 @@ class Session:
     def _map(self, name: str) -> UserMap:
         found = self._user_maps.get(name)
         if found is None:
+            from pytrace.runtime.maps import UserMap
+
             spec = self.loaded.compiled.map(name)
             found = UserMap(spec, self.loaded.maps[name], self._codecs)
             self._user_maps[name] = found
@@ -132,11 +134,12 @@ class Session:
         self._signals = _open_signals()
         try:
             if not self.options.dry_run:
-                self._run_all(BEGIN)
+                self._run_begin()
             self._attach()
             if self.options.dry_run:
                 return 0
-            self._resume_child()
+            if self.options.child is not None:
+                self.options.child.resume()
             if self._lives_on():
                 self._loop()
             self._finish()
@@ -152,16 +155,26 @@ class Session:
     def _specs(self, kind: str) -> list[AttachSpec]:
         return [s for s in self.loaded.compiled.attach if _kind(s) == kind]
 
-    def _run_all(self, kind: str) -> None:
-        """Run the begin or end progs by themselves, up to the first that exits."""
-        for spec in self._specs(kind):
+    def _run_begin(self) -> None:
+        """Run the begin progs. What they send is handled after the attach line, as long as the
+        rings have room for more of it."""
+        for spec in self._specs(BEGIN):
+            self._run_prog(spec)
+            if self._reader.filling:
+                self._drain()
+
+    def _run_end(self) -> None:
+        """Run the end progs, up to the first that exits."""
+        for spec in self._specs(END):
             if self._exiting:
                 break
-            if self.options.verbose:
-                write_error(f"Attaching '{kind}' probe\n")
-            self.loaded.progs[spec.prog].test_run()
+            self._run_prog(spec)
             self._drain()
-        self.sink.idle()
+
+    def _run_prog(self, spec: AttachSpec) -> None:
+        if self.options.verbose:
+            write_error(f"Attaching '{_kind(spec)}' probe\n")
+        self.loaded.progs[spec.prog].test_run()
 
     def _drain(self) -> None:
         """Handle what has been sent, unless a second interrupt comes."""
@@ -221,11 +234,6 @@ class Session:
 
     # --- the child
 
-    def _resume_child(self) -> None:
-        child = self.options.child
-        if child is not None and not self._exiting:
-            child.resume()
-
     def _end_child(self) -> None:
         child = self.options.child
         if child is not None:
@@ -235,9 +243,7 @@ class Session:
 
     def _lives_on(self) -> bool:
         """True if something can still happen: a program of begin and end probes ends by itself."""
-        return not self._exiting and any(
-            _kind(s) not in (BEGIN, END) for s in self.loaded.compiled.attach
-        )
+        return any(_kind(s) not in (BEGIN, END) for s in self.loaded.compiled.attach)
 
     def _loop(self) -> None:
         with select.epoll() as poll:
@@ -283,9 +289,10 @@ class Session:
         """Stop all progs, hand out what they have sent, run the end progs, print the maps."""
         self.loaded.state[GATE_OFFSET // 8] = 1
         self._drain()
+        self.sink.idle()
         self._reader.discard()
-        self._exiting = False
-        self._run_all(END)
+        self._exiting = self._cut_short = False
+        self._run_end()
         if self.sink.failed:
             return
         lost = self._reader.lost
