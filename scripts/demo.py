@@ -43,9 +43,10 @@ def some_load() -> Iterator[None]:
 
 
 def trace(pytrace: str) -> int:
-    print(f"$ pytrace {SCRIPT.relative_to(Path.cwd())}    # for three seconds", flush=True)
+    script = os.path.relpath(SCRIPT)
+    print(f"$ pytrace --no-warnings {script}    # for three seconds", flush=True)
     with some_load():
-        return subprocess.run([pytrace, str(SCRIPT)]).returncode
+        return subprocess.run([pytrace, "--no-warnings", script]).returncode
 
 
 def compile_only(pytrace: str, missing: Sequence[str]) -> int:

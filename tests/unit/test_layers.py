@@ -67,7 +67,7 @@ OS_ROOMS = (
 OS_EXCEPTIONS = {
     # libllvmlite's C functions are called directly (stock llvmlite.binding costs 60 ms more), in a
     # child where need be: an error in LLVM's back end ends its process.
-    "codegen.llvm": {"ctypes", "_ctypes", "os", "select", "signal"},
+    "codegen.llvm": {"ctypes", "_ctypes", "os", "resource", "select", "signal"},
     # The only file of its room that writes to a descriptor.
     "output.stream": {"os", "select"},
     "output.json": {"os"},  # strerror, which asks libc and not the kernel.
