@@ -1,8 +1,8 @@
 """The syntax tree of a script, as written.
 
 Nodes are immutable and compare by identity; findings about them live in side tables. ``Expr``,
-``Stmt``, ``TypeExpr`` and ``Item`` are closed unions: match on them and end with ``case _:
-assert_never(node)``. At run time each is the tuple of its classes, for ``isinstance``.
+``Stmt``, ``TypeExpr`` and ``Item`` are closed unions: match on them and end with ``case _: raise
+impossible(node)`` (walk.py). At run time each is the tuple of its classes, for ``isinstance``.
 
 A node's span is where messages about it point: its text, but for these (all as in bpftrace).
 Parentheses around an expression belong to no span, and ``(a) + b`` and ``(a).b`` begin at ``a``.

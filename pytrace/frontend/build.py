@@ -186,7 +186,7 @@ class Builder(ExpressionBuilder):
     # ------------------------------------------------------------ other items
 
     def shebang_line(self, v: Values, start: int, end: int) -> str:
-        return self._text(start, end)
+        return self._text(start, end).rstrip()
 
     def _text(self, start: int, end: int) -> str:
         return self.source.text[start:end].decode("utf-8", "surrogateescape")
@@ -323,7 +323,7 @@ class Builder(ExpressionBuilder):
         text = self.lexer.text
         return tuple(
             ast.Comment(
-                text=self._text(start, end),
+                text="\n".join(map(str.rstrip, self._text(start, end).split("\n"))),
                 own_line=_own_line(text, start),
                 span=self.span(start, end),
             )

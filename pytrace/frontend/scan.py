@@ -8,6 +8,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Final
 
 MAX_DEPTH: Final = 256
@@ -17,6 +18,8 @@ WORD_START: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvw
 WORD: Final = WORD_START | DIGITS
 HEX_DIGITS: Final = DIGITS | frozenset("abcdefABCDEF_")
 BLANKS: Final = frozenset(" \t\n\r\v\f")
+
+CLOSERS: Final[Mapping[str, str]] = {"(": ")", "[": "]", "{": "}"}
 
 TAGS: Final = frozenset({"struct", "union", "enum"})
 
@@ -175,6 +178,8 @@ def _definition_head(text: str, pos: int) -> tuple[str, int]:
         word = text[pos:end]
         if word == "__attribute__":
             pos = balanced_end(text, layout_end(text, end))
+            if pos < 0:
+                return name, end
         elif word and not name:
             name = word
             pos = end
@@ -184,47 +189,44 @@ def _definition_head(text: str, pos: int) -> tuple[str, int]:
 
 def definition_end(text: str, pos: int) -> int:
     """End of the C definition at ``pos`` with attributes and ``;``, or -1 if a brace stays open."""
-    while text[pos := layout_end(text, pos)] != "{":
-        pos = balanced_end(text, pos) if text[pos] == "(" else pos + 1
-    end = balanced_end(text, pos)
-    if text[end - 1] != "}":
-        return -1
-    while True:
+    end = balanced_end(text, _definition_head(text, word_end(text, pos))[1])
+    while end >= 0:
         pos = layout_end(text, end)
-        if text.startswith("__attribute__", pos):
-            end = balanced_end(text, layout_end(text, pos + len("__attribute__")))
-        else:
+        if not text.startswith("__attribute__", pos):
             return pos + 1 if text[pos] == ";" else end
+        end = balanced_end(text, layout_end(text, pos + len("__attribute__")))
+    return -1
 
 
 def balanced_end(text: str, pos: int) -> int:
-    """Behind the bracket that closes the one at ``pos``; the end of the text if none does.
+    """Behind the bracket that closes the one at ``pos``; -1 if none does or there is none.
 
-    Strings, character constants and comments are skipped; all kinds of brackets count alike.
-    Brackets nested so deep that the script has a fault anyway count as never closed.
+    Only brackets of its kind count, outside strings, character constants and comments. What is
+    nested so deep that the script has a fault anyway counts as never closed.
     """
+    opener = text[pos]
+    if opener not in CLOSERS:
+        return -1
+    closer = CLOSERS[opener]
     depth = 0
     last = len(text) - 1
     while pos < last:
         char = text[pos]
         if char in "\"'":
             pos = _quoted_end(text, pos)
-            continue
-        if char == "/" and text[pos + 1] in "/*":
+        elif char == "/" and text[pos + 1] in "/*":
             pos = comment_end(text, pos)
-            continue
-        pos += 1
-        if char in "([{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                return last
-        elif char in ")]}":
-            depth -= 1
-            if depth <= 0:
-                return pos
-        elif depth == 0:
-            return pos
-    return last
+        else:
+            pos += 1
+            if char == opener:
+                depth += 1
+                if depth > MAX_DEPTH:
+                    return -1
+            elif char == closer:
+                depth -= 1
+                if depth == 0:
+                    return pos
+    return -1
 
 
 def _quoted_end(text: str, pos: int) -> int:
@@ -254,10 +256,9 @@ def type_end(text: str, pos: int) -> int:
         if end == pos:
             return -1
     elif word == "typeof":
-        pos = layout_end(text, end)
-        if text[pos] != "(":
+        end = balanced_end(text, layout_end(text, end))
+        if end < 0:
             return -1
-        end = balanced_end(text, pos)
     elif is_raw_builtin(word) or word in ("true", "false"):
         return -1
     while True:

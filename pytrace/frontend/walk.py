@@ -9,7 +9,7 @@ from pytrace.frontend.ast import Node
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from typing import Final, TypeVar
+    from typing import Final, NoReturn, TypeVar
 
     N = TypeVar("N", bound=Node)
 
@@ -57,6 +57,13 @@ CHILD_FIELDS: Final[Mapping[type[Node], tuple[str, ...]]] = {
     ast.Fn: ("params", "returns", "body"),
     ast.Program: ("c_parts", "config", "imports", "items", "comments"),
 }
+
+
+def impossible(node: NoReturn) -> AssertionError:
+    """For the end of a match: ``case _: raise impossible(node)``; a type checker reports what is
+    left, as with ``typing.assert_never``, which Python 3.10 lacks and which takes long to import.
+    """
+    return AssertionError(f"unknown node {type(node).__name__}")
 
 
 def children(node: Node) -> list[Node]:
