@@ -39,9 +39,9 @@ def compile_program(request: CompileRequest, kernel: KernelInfo) -> CompileResul
 
     def dump(stage: str, tree: ast.Program) -> None:
         if "ast" in wanted or "all" in wanted:
-            from pytrace.frontend.print import format_program
+            from pytrace.frontend.print import program_text
 
-            dumps.append(("ast", f"AST after: {stage}\n{'-' * 19}\n{format_program(tree)}"))
+            dumps.append(("ast", f"AST after: {stage}\n{'-' * 19}\n{program_text(tree)}"))
 
     lowered = pipeline.run(
         program,

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 ERROR: Final = "ERROR"
 WARNING: Final = "WARNING"
+HELP: Final = "HINT"
+"""Severity of an answer to a question (``-- --help``): it ends compiling as an error does."""
 
 RED: Final = "\033[31m"
 YELLOW: Final = "\033[33m"
@@ -90,7 +92,7 @@ class DiagnosticSink:
 
     @property
     def errors(self) -> list[Diagnostic]:
-        return [d for d in self.items if d.severity == ERROR]
+        return [d for d in self.items if d.severity in (ERROR, HELP)]
 
     @property
     def warnings(self) -> list[Diagnostic]:
@@ -98,7 +100,7 @@ class DiagnosticSink:
 
     @property
     def failed(self) -> bool:
-        return any(d.severity == ERROR for d in self.items)
+        return bool(self.errors)
 
 
 def _make(

@@ -33,9 +33,12 @@ def edit_distance(a: str, b: str, limit: int) -> int:
 def closest(word: str, candidates: Iterable[str]) -> str | None:
     """The candidate that a person who typed ``word`` most likely meant, or None.
 
-    At most a third of the word may differ. Ties go to the alphabetically first.
+    At most a third of the word may differ, and one letter is like no other. Ties go to the
+    alphabetically first.
     """
-    limit = max(1, len(word) // 3)
+    limit = min(max(1, len(word) // 3), len(word.strip("@$")) - 1)
+    if limit < 1:
+        return None
     best: tuple[int, str] | None = None
     for candidate in candidates:
         if candidate == word:

@@ -37,7 +37,9 @@ def _getopt_type(t: Typing, call: BuiltinCall) -> Type:
     t.set_literal(call.node, value)
     if isinstance(value, bool):
         return BOOL
-    return I64 if isinstance(value, int) else Str(length=len(value) + 1)
+    if isinstance(value, int):
+        return U64 if value > I64.high else I64
+    return Str(length=len(value) + 1)
 
 
 def _option_value(
@@ -49,9 +51,9 @@ def _option_value(
         return default
     text = given[-1]
     if isinstance(default, bool):
-        if text is None or text in TRUE_WORDS:
+        if text is None or text.lower() in TRUE_WORDS:
             return True
-        if text in FALSE_WORDS:
+        if text.lower() in FALSE_WORDS:
             return False
         _bad_option(t, call, name, "boolean", text)
         return default
@@ -66,9 +68,7 @@ def _option_value(
 
 def _bad_option(t: Typing, call: BuiltinCall, name: str, kind: str, text: str) -> None:
     t.error(
-        "bad-option",
-        f"program command line option --{name} invalid {kind} (value: {text})",
-        call.span,
+        "bad-option", f"program command line option --{name} invalid {kind} (value: {text})", None
     )
 
 

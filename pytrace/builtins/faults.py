@@ -13,6 +13,7 @@ MAP_FULL: Final = (
     "Map full; can't update element. Try increasing max_map_keys config or manually setting the"
     " max entries in a map declaration e.g. `let @a = hash(5000)`"
 )
+OUT_OF_BOUNDS: Final = "Array access out of bounds. This can lead to unexpected results."
 DIVISION_BY_ZERO: Final = (
     "Divide or modulo by 0 detected. This can lead to unexpected results. 1 is being used as the"
     " result."

@@ -106,9 +106,6 @@ def _is_scalar_type(t: Typing, call: BuiltinCall) -> Type:
 
 
 def _whole_map_type(t: Typing, call: BuiltinCall) -> Type:
-    info = t.map_of(call.args[0])
-    if not info.assigned and info.scalar is None and t.reporting:
-        return t.error("undefined-map", f"Undefined map: {info.name}", call.args[0].span)
     return VOID
 
 

@@ -41,6 +41,42 @@ def _lower_bswap(lo: Lowering, call: BuiltinCall) -> ir.Value:
     return lo.b.extend(word, 8, signed=False) if bits == 8 else lo.b.byte_swap(word, bits)
 
 
+def _container_type(t: Typing, call: BuiltinCall) -> Type:
+    pointer = t.types.get(call.args[0], NONE)
+    target = t.type_argument(call.args[1])
+    member = getattr(call.args[2], "name", "")
+    if target is None:
+        return NONE
+    definition = t.definition_of(target)
+    field = definition.field(member) if definition is not None else None
+    if field is None:
+        return t.error(
+            "no-field",
+            f"Struct/union of type '{target}' does not contain a field named '{member}'",
+            call.span,
+        )
+    t.set_literal(call.args[2], field.offset)
+    space = pointer.space if isinstance(pointer, Ptr) else "none"
+    return Ptr(to=target, space=space)
+
+
+def _lower_container(lo: Lowering, call: BuiltinCall) -> ir.Value:
+    offset = lo.literal(call.args[2])
+    assert isinstance(offset, int)
+    return lo.b.binop("sub", lo.word(call.args[0]), offset)
+
+
+CONTAINER_OF = Builtin(
+    name="container_of",
+    doc="Pointer to the struct that holds a member: container_of(pointer, typeof(T), member).",
+    returns=_container_type,
+    params=(
+        Arg(name="pointer", kind="pointer"),
+        Arg(name="type", kind="type"),
+        Arg(name="member", kind="word"),
+    ),
+    lower=_lower_container,
+)
 KPTR = Builtin(
     name="kptr",
     doc="The same pointer, into kernel memory.",

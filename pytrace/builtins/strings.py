@@ -50,14 +50,15 @@ def _str_into(lo: Lowering, call: BuiltinCall, target: ir.Value) -> None:
     assert isinstance(result, Str)
     source = call.args[0]
     size = result.length
-    bound = _length(lo, call.args[1], size) if len(call.args) > 1 else None
-    lo.string_into(source, target, size, bound)
+    limit: ir.Value | int = size
+    if len(call.args) > 1:
+        length = lo.literal(call.args[1])
+        limit = min(length, size) if isinstance(length, int) else _length(lo, call.args[1], size)
+    lo.string_into(source, target, size, limit)
 
 
-def _length(lo: Lowering, node: ast.Expr, size: int) -> ir.Value | None:
-    """A run-time length as a word in 0..size, or None for a literal (the type has it)."""
-    if isinstance(lo.literal(node), int):
-        return None
+def _length(lo: Lowering, node: ast.Expr, size: int) -> ir.Value:
+    """A run-time length as a word in 0..size."""
     b = lo.b
     wanted = lo.word(node)
     return b.select(b.compare("ult", wanted, size), wanted, size)
@@ -94,7 +95,7 @@ def _buf_into(lo: Lowering, call: BuiltinCall, target: ir.Value) -> None:
     capacity = result.length
     count: ir.Value | int = capacity
     if len(call.args) > 1 and not isinstance(lo.literal(call.args[1]), int):
-        count = _length(lo, call.args[1], capacity) or capacity
+        count = _length(lo, call.args[1], capacity)
     b.zero(target, result.size)
     b.store(target, 0, 4, count)
     place = lo.memory_argument(call.args[0])

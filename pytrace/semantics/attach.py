@@ -135,7 +135,9 @@ def _group(
     number: int,
 ) -> list[Instance]:
     """Points share one instance unless the body looks at what differs between them."""
-    specific = _looks_at_target(env, probe)
+    first = points[0][0]
+    varied = providers[first.provider].context(first, env.kernel).missing_args
+    specific = _looks_at_target(env, probe, varied)
     groups: dict[tuple[object, ...], Points] = {}
     for index, (target, point) in enumerate(points):
         provider = providers[target.provider]
@@ -154,11 +156,14 @@ def _group(
     return made
 
 
-def _looks_at_target(env: Env, probe: ast.Probe) -> bool:
+def _looks_at_target(env: Env, probe: ast.Probe, varied_args: bool) -> bool:
+    """True if the body sees which attach point fired; ``varied_args``: argN differ between them."""
     for node in walk(probe):
         if isinstance(node, (ast.Ident, ast.Call)):
             builtin = env.builtins.get(family(node.name))
-            if builtin is not None and builtin.per_target:
+            if builtin is None:
+                continue
+            if builtin.per_target or (varied_args and builtin.name == "argN"):
                 return True
     return False
 

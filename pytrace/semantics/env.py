@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytrace.base.frozen import Frozen
-from pytrace.base.types import NONE, Aggregate, EnumDef, StructDef, Type
+from pytrace.base.types import I64, NONE, Aggregate, EnumDef, StructDef, Type
+from pytrace.builtins import names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +32,10 @@ class MapInfo:
         self.value: Type = NONE
         self.first: Span | None = None
         self.decl: ast.MapDecl | None = None
+        self.used = False
+        """An element of it is read or assigned somewhere."""
         self.assigned = False
+        self.incremented = False
         self.values_read = False
 
     @property
@@ -126,6 +130,8 @@ class Env:
             for label, value in enum.values:
                 if label == name:
                     return value, enum.type
+        if name in names.CONSTANTS:
+            return names.CONSTANTS[name], I64
         return self.kernel.enum_constant(name)
 
     def note_option(self, name: str, default: int | bytes | bool, help_text: bytes) -> None:

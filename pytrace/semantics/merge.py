@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytrace.base.types import (
+    BOOL,
     I64,
     NONE,
     U64,
@@ -18,6 +19,7 @@ from pytrace.base.types import (
     Record,
     Stack,
     Str,
+    Struct,
     Tuple,
     Type,
     Void,
@@ -32,6 +34,10 @@ class FlexInt(Int):
 def flexible(value: int, plain: Int) -> Int:
     """``plain``, sign-flexible if a literal of this value is."""
     return FlexInt(bits=plain.bits, signed=plain.signed) if value >= 0 else plain
+
+
+ONE = FlexInt(bits=8, signed=True)
+"""Type of the literal 1."""
 
 
 def settled(t: Type) -> Type:
@@ -61,6 +67,8 @@ def merge(a: Type, b: Type) -> Type | None:
     match a, b:
         case (Int(), Int()):
             return merge_ints(a, b)
+        case (Enum(), Enum()) if a.name == b.name:
+            return a if a.bits >= b.bits else b
         case (Enum() | Int(), Enum() | Int()):
             return merge_ints(_plain(a), _plain(b))
         case (Str(), Str()):
@@ -113,17 +121,25 @@ def loses(source: Type, target: Type) -> bool:
     return not source.signed and target.signed and source.bits >= target.bits
 
 
-def promote(op: str, a: Type, b: Type) -> Int:
-    """Type of ``a op b`` for integers and bools: int64 if either is signed, else uint64."""
+def promote(op: str, a: Type, b: Type) -> Int | Bool:
+    """Type of ``a op b`` for integers and bools: int64 if either is signed, else uint64.
+
+    Two bools give a bool: the truth of the 64-bit result.
+    """
+    if isinstance(a, Bool) and isinstance(b, Bool):
+        return BOOL
     if op == "-":
         return I64
-    if op in ("<<", ">>"):
-        return I64 if int_type(a).signed else U64
     left, right = int_type(a), int_type(b)
+    if op in ("<<", ">>"):
+        adapts = isinstance(left, FlexInt) and not right.signed
+        return I64 if left.signed and not adapts else U64
+    if isinstance(left, FlexInt) and isinstance(right, FlexInt):
+        return I64 if left.signed and right.signed else U64
     left_signed, right_signed = left.signed, right.signed
-    if isinstance(left, FlexInt) and not isinstance(right, FlexInt) and left.signed:
+    if isinstance(left, FlexInt) and left.signed:
         left_signed = right_signed
-    elif isinstance(right, FlexInt) and not isinstance(left, FlexInt) and right.signed:
+    elif isinstance(right, FlexInt) and right.signed:
         right_signed = left_signed
     return I64 if left_signed or right_signed else U64
 
@@ -147,6 +163,23 @@ def value_type(t: Type) -> Type:
     if isinstance(t, Aggregate) and t.castable:
         return I64 if t.signed else U64
     return t
+
+
+def kind_name(t: Type) -> str:
+    """The kind of a type in messages about what a function or condition takes: ``int``."""
+    if isinstance(t, Stack):
+        return "ustack" if t.user else "kstack"
+    if isinstance(t, Printable):
+        return t.kind
+    if isinstance(t, Tuple) and not t.elems:
+        return "none"
+    return next((name for kind, name in _KIND_NAMES if isinstance(t, kind)), str(t))
+
+
+_KIND_NAMES: tuple[tuple[type[Type], str], ...] = (
+    (Int, "int"), (Enum, "int"), (Bool, "bool"), (Str, "string"), (Buf, "buffer"),
+    (Ptr, "pointer"), (Array, "array"), (Tuple, "tuple"), (Record, "record"), (Struct, "c_type"),
+)  # fmt: skip
 
 
 def _plain(t: Int | Enum) -> Int:

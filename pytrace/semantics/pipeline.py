@@ -120,7 +120,7 @@ def lower(env: Env) -> ir.Module:
                 )
             )
     for info in env.maps.values():
-        if info.assigned and info.name not in builder.maps and env.instances:
+        if info.used and info.name not in builder.maps and env.instances:
             Lowering(builder, env.instances[0]).map_spec(info.name)
     return ir.Module(
         functions=tuple(functions),

@@ -161,21 +161,23 @@ def _type_arguments(t: Typing, made: BuiltinCall, builtin: Builtin) -> bool:
 
 def _argument(t: Typing, builtin: Builtin, param: Arg, arg: ast.Expr, span: Span) -> bool:
     if param.kind == "map":
-        if not isinstance(arg, ast.Map):
-            if not isinstance(arg, ast.MapAccess) or builtin.name != "delete":
-                t.expr(arg)
-                t.error("bad-argument", f"{builtin.name}() expects a map argument", arg.span)
-                return False
-            type_maps.key(t, arg)
+        if isinstance(arg, ast.MapAccess) and builtin.name == "delete":
+            type_maps.key(t, arg, used=False)
+        elif not isinstance(arg, ast.Map):
+            t.error("bad-argument", f"{builtin.name}() expects a map argument", arg.span)
+            return False
+        node = arg.map if isinstance(arg, ast.MapAccess) else arg
+        return not t.reporting or type_maps.is_known(t, node)
+    if param.kind == "text" and isinstance(arg, ast.StrLit):
+        # A format or name is never stored in the program: no limit of max_strlen.
+        t.types[arg] = Str(length=len(arg.value) + 1)
         return True
     if param.kind == "word" and isinstance(arg, ast.Ident):
         return True
     if param.kind == "printable" and isinstance(arg, ast.Map):
-        info = t.env.map(arg.name)
-        if not info.assigned and info.scalar is None and t.reporting:
-            t.error("undefined-map", f"Undefined map: {arg.name}", arg.span)
+        if t.reporting and not type_maps.is_known(t, arg):
             return False
-        t.types[arg] = settled(info.value)
+        t.types[arg] = settled(t.env.map(arg.name).value)
         return True
     if param.kind == "type" or _is_type(arg):
         return True

@@ -37,6 +37,7 @@ from pytrace.semantics.merge import (
     flexible,
     is_condition,
     is_void,
+    kind_name,
     merge,
     settled,
     value_type,
@@ -46,17 +47,16 @@ from pytrace.semantics.type_names import UNSIZED, constant_type, operand_type, r
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pytrace.base.source import Span
     from pytrace.semantics.typing import Typing
 
 
-def condition(t: Typing, node: ast.Expr) -> None:
-    """Types what an ``if``, ``while``, ternary or predicate tests."""
-    found = value_type(t.expr(node))
-    if isinstance(found, NoneType) or is_condition(found):
+def condition(t: Typing, node: ast.Expr, span: Span) -> None:
+    """Types what an ``if``, ``while``, ternary or predicate tests; ``span`` is all of that."""
+    found = t.expr(node)
+    if isinstance(found, NoneType) or is_condition(found) or t.is_text(node):
         return
-    if isinstance(t.literal(node), bytes):
-        return
-    t.error("bad-condition", f"Invalid condition: {settled(found)}", node.span)
+    t.error("bad-condition", f"Invalid condition: {kind_name(found)}", span)
 
 
 # ---------------------------------------------------------------- literals and names
@@ -106,8 +106,8 @@ def _var(t: Typing, node: ast.Var) -> Type:
     if variable is None:
         return NONE
     found = t.variable_type(variable)
-    if isinstance(found, NoneType) and t.reporting:
-        return t.error("unresolved-type", "Could not resolve the type of this variable", node.span)
+    if isinstance(found, NoneType):
+        t.note_unresolved(node.span)
     return found
 
 
@@ -132,19 +132,18 @@ def _incdec(t: Typing, node: ast.IncDec) -> Type:
             if variable is None:
                 return NONE
             known = t.variable_type(variable)
-            if isinstance(known, (Int, Bool)):
-                t.assign_variable(variable, I64 if node.op == "--" else known, node.span)
-                variable.assigned = True
-            elif isinstance(known, NoneType) and variable.declared is None:
-                t.assign_variable(variable, I64, node.span)
-            t.types[target] = t.variable_type(variable)
-            return t.variable_type(variable)
+            if isinstance(known, NoneType):
+                t.note_unresolved(target.span)
+                return NONE
+            if variable.declared is None or not isinstance(known, (Int, Ptr)):
+                t.assign_variable(variable, type_ops.stepped(node.op, known), node.span)
+            found = t.variable_type(variable)
         case ast.Map():
             type_maps.note_use(t, target, scalar=True, span=target.span)
-            found = type_maps.increment(t, target, node.span)
+            found = type_maps.increment(t, target, node)
         case ast.MapAccess():
             type_maps.key(t, target)
-            found = type_maps.increment(t, target.map, node.span)
+            found = type_maps.increment(t, target.map, node)
         case _:
             return t.error(
                 "bad-operand",
@@ -161,7 +160,7 @@ def _address(t: Typing, node: ast.AddressOf) -> Type:
 
 
 def _ternary(t: Typing, node: ast.Ternary) -> Type:
-    condition(t, node.cond)
+    condition(t, node.cond, node.span)
     then = t.types[node.cond] if node.then is None else t.expr(node.then)
     orelse = t.expr(node.orelse)
     return _branches(t, value_type(then), value_type(orelse), node)
@@ -410,7 +409,7 @@ def _block(t: Typing, node: ast.BlockExpr) -> Type:
 
 
 def _if(t: Typing, node: ast.IfExpr) -> Type:
-    condition(t, node.cond)
+    condition(t, node.cond, node.span)
     then = type_stmts.valued_block(t, node.then)
     match node.orelse:
         case None:

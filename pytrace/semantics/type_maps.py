@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytrace.base.text import closest
 from pytrace.base.types import (
     I64,
     NONE,
     Aggregate,
     NoneType,
-    Ptr,
     Tuple,
     Type,
     Void,
 )
 from pytrace.frontend import ast
+from pytrace.semantics import type_ops
 from pytrace.semantics.merge import FlexInt, merge, settled, value_type
 
 if TYPE_CHECKING:
@@ -24,6 +25,30 @@ if TYPE_CHECKING:
 
 
 def note_use(t: Typing, node: ast.Map, *, scalar: bool, span: Span) -> None:
+    """Notes the use of an element."""
+    info = t.env.map(node.name)
+    if not info.used:
+        info.used = True
+        t.changed = True
+    note_keys(t, node, scalar=scalar, span=span)
+
+
+def is_known(t: Typing, node: ast.Map) -> bool:
+    """Reports a map of which no element is used anywhere."""
+    known = t.env.maps
+    if node.name in known and known[node.name].used:
+        return True
+    guess = closest(node.name, sorted(i.name for i in known.values() if i.used))
+    t.error(
+        "undefined-map",
+        f"Undefined map: {node.name}",
+        node.span,
+        hints=[f"Did you mean {guess}?"] if guess else [],
+    )
+    return False
+
+
+def note_keys(t: Typing, node: ast.Map, *, scalar: bool, span: Span) -> None:
     """Remembers whether a map is used with keys; a program may not do both."""
     info = t.env.map(node.name)
     if info.first is None:
@@ -42,15 +67,24 @@ def note_use(t: Typing, node: ast.Map, *, scalar: bool, span: Span) -> None:
         )
 
 
-def key(t: Typing, node: ast.MapAccess, blamed: Span | None = None) -> None:
+def key(
+    t: Typing, node: ast.MapAccess, blamed: Span | None = None, *, used: bool = True
+) -> None:
     """Types the keys of ``@m[k1, k2]`` and merges them into the map's key type.
 
     ``blamed`` is the text that a key of the wrong type is reported at, if not the access.
+    ``used`` is False where the element is not read or assigned (``delete``).
     """
-    note_use(t, node.map, scalar=False, span=node.span)
+    note = note_use if used else note_keys
+    note(t, node.map, scalar=False, span=node.span)
     parts = [t.expr(k) for k in node.keys]
     found = parts[0] if len(parts) == 1 else Tuple(elems=tuple(parts))
     merge_key(t, node.map, found, blamed or node.span)
+    if t.reporting:
+        whole = t.env.map(node.map.name).key
+        wanted = whole.elems if isinstance(whole, Tuple) and len(parts) > 1 else (whole,)
+        for part, source, kind in zip(node.keys, parts, wanted):
+            type_ops.warn_lossy(t, source, settled(kind), part.span)
 
 
 def merge_key(t: Typing, node: ast.Map, found: Type, span: Span) -> None:
@@ -59,7 +93,7 @@ def merge_key(t: Typing, node: ast.Map, found: Type, span: Span) -> None:
     found = key_type(found)
     if _unusable(found):
         if not isinstance(found, NoneType):
-            t.error("bad-key", f"{settled(found)} cannot be used as a map key", span)
+            t.error("bad-key", f"Value '{settled(found)}' cannot be used as a map key.", span)
         return
     if _has_none(found):
         return
@@ -93,6 +127,9 @@ def merge_value(t: Typing, node: ast.Map, found: Type, span: Span) -> None:
     if isinstance(found, (NoneType, Void)) or _has_none(found):
         return
     merged = _merge_value_types(info.value, found)
+    if merged is None and _same_table(info.value, found):
+        t.error("type-mismatch", _OTHER_BUCKETS[str(found)], span)
+        return
     if merged is None:
         t.error(
             "type-mismatch",
@@ -115,21 +152,31 @@ def _merge_value_types(known: Type, found: Type) -> Type | None:
     return merge(known, found)
 
 
+def _same_table(known: Type, found: Type) -> bool:
+    """Two histograms of one kind, which then differ in their buckets."""
+    both = isinstance(known, Aggregate) and isinstance(found, Aggregate)
+    return both and str(known) == str(found) and str(found) in _OTHER_BUCKETS
+
+
+_OTHER_BUCKETS = {
+    "hist_t": "Different bits in a single hist unsupported",
+    "lhist_t": "Different lhist bounds in a single map unsupported",
+}
+
+
 def read(t: Typing, node: ast.Map | ast.MapAccess) -> Type:
     """Type of a map's value read in an expression; aggregates keep their type here."""
-    name = node.name if isinstance(node, ast.Map) else node.map.name
-    info = t.env.map(name)
-    if not info.assigned and t.reporting:
-        t.error("undefined-map", f"Undefined map: {name}", node.span)
-        return NONE
-    return settled(info.value)
+    return t.env.map(node.name if isinstance(node, ast.Map) else node.map.name).value
 
 
-def increment(t: Typing, node: ast.Map, span: Span) -> Type:
+def increment(t: Typing, node: ast.Map, step: ast.IncDec) -> Type:
     """``@m++``: an integer map; its value type is int64 if nothing else is assigned."""
     info = t.env.map(node.name)
-    merge_value(t, node, info.value if isinstance(info.value, Ptr) else I64, span)
-    return NONE if isinstance(info.value, Aggregate) else settled(info.value)
+    if step.op == "++" and isinstance(info.value, NoneType):
+        info.incremented = True
+        return NONE
+    merge_value(t, node, type_ops.stepped(step.op, info.value), step.span)
+    return NONE if isinstance(info.value, Aggregate) else info.value
 
 
 def settle(info: MapInfo) -> tuple[Type, Type]:

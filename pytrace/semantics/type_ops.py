@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytrace.base.frozen import replace
 from pytrace.base.types import (
     BOOL,
     I64,
@@ -26,6 +27,7 @@ from pytrace.base.types import (
 )
 from pytrace.frontend import ast
 from pytrace.semantics.merge import (
+    ONE,
     FlexInt,
     is_condition,
     loses,
@@ -64,17 +66,34 @@ def arithmetic(t: Typing, op: str, left: Type, right: Type, node: ast.Node) -> T
         return _pointer_arithmetic(t, op, left, right, node)
     if _is_number(left) and _is_number(right):
         result = promote(op, left, right)
-        if op in ("/", "%") and result.signed and settled(left) != settled(right):
+        signed = isinstance(result, Int) and result.signed
+        if op in ("/", "%") and signed and settled(left) != settled(right):
             t.warn(
                 "signed-division",
                 f"signed operands for '{op}' can lead to undefined behavior"
                 " (cast to unsigned to silence warning)",
-                node.span,
+                operation_span(node),
             )
         if op not in ("<<", ">>"):
             _warn_operands(t, left, right, result, node)
         return result
+    if isinstance(node, ast.Assign) and not _is_number(left):
+        # What is wrong is that the target holds no number: assigning the result tells so.
+        return promote(op, U64, right) if _is_number(right) else U64
+    if isinstance(left, Str) and isinstance(right, Str) or settled(left) == settled(right):
+        return _refused(t, op, left, right, node)
+    if not isinstance(left, Str) and not isinstance(right, Str):
+        left, right = (promote(op, x, x) if isinstance(x, (Int, Enum)) else x for x in (left, right))
     return _mismatch(t, op, left, right, node)
+
+
+def stepped(op: str, known: Type) -> Type:
+    """What ``++`` or ``--`` gives: as ``+ 1``, and int64 for ``- 1``; pointers stay pointers."""
+    if isinstance(known, Ptr):
+        return known
+    if op == "--":
+        return I64
+    return promote("+", known, ONE) if isinstance(known, (Int, Enum)) else U64
 
 
 def unary(t: Typing, node: ast.Unary) -> Type:
@@ -86,7 +105,7 @@ def unary(t: Typing, node: ast.Unary) -> Type:
     if node.op == "!":
         if isinstance(operand, (Int, Bool, Enum)):
             return BOOL
-    elif isinstance(operand, (Int, Bool, Enum)):
+    elif isinstance(operand, (Int, Enum)):
         number = int_type(operand)
         if isinstance(node.operand, ast.Cast) and t.literal(node.operand.operand) is not None:
             return number
@@ -112,7 +131,7 @@ def dereference(t: Typing, node: ast.Unary, operand: Type) -> Type:
         return operand
     return t.error(
         "bad-operand",
-        f"Can not dereference expression of type '{settled(operand)}'",
+        f"The * operator can not be used on expressions of type '{settled(operand)}'",
         node.span,
     )
 
@@ -134,8 +153,12 @@ def _comparison(t: Typing, node: ast.Binary, left: Type, right: Type) -> Type:
         if not same_shape(left.to, right.to):
             t.warn(
                 "distinct-pointers",
-                f"comparison of distinct pointer types: {left}, {right}",
+                f"comparison of distinct pointer types: {left.to}, {right.to}",
                 node.span,
+                labels=[
+                    (f"left ({left.to})", node.left.span),
+                    (f"right ({right.to})", node.right.span),
+                ],
             )
         return BOOL
     if isinstance(left, Ptr) and isinstance(right, Int):
@@ -143,18 +166,19 @@ def _comparison(t: Typing, node: ast.Binary, left: Type, right: Type) -> Type:
     if isinstance(left, Int) and isinstance(right, Ptr):
         return BOOL
     both = (left, right)
-    if all(isinstance(x, Str) for x in both) or all(isinstance(x, Buf) for x in both):
+    texts = all(isinstance(x, Str) for x in both) or all(isinstance(x, Buf) for x in both)
+    if equality and (texts or _comparable(left, right)):
+        return BOOL
+    if isinstance(left, Array) and isinstance(right, Array):
         if equality:
-            return BOOL
-        t.error(
-            "bad-operand",
-            f"The {op} operator can not be used on expressions of types {left}, {right}",
-            node.span,
-        )
-        return BOOL
-    if equality and _comparable(left, right):
-        return BOOL
-    _mismatch(t, op, left, right, node)
+            message = "Only arrays of same sized integer support comparison operators."
+        else:
+            message = f"The {op} operator cannot be used on arrays."
+        t.error("bad-operand", message, node.span)
+    elif texts or settled(left) == settled(right) or any(isinstance(x, Ptr) for x in both):
+        _refused(t, op, left, right, node)
+    else:
+        _mismatch(t, op, left, right, node)
     return BOOL
 
 
@@ -176,17 +200,34 @@ def _pointer_arithmetic(t: Typing, op: str, left: Type, right: Type, node: ast.N
         return left
     if op == "+" and isinstance(right, Ptr) and isinstance(left, (Int, Bool)):
         return right
-    return _mismatch(t, op, left, right, node)
+    return _refused(t, op, left, right, node)
+
+
+def operation_span(node: ast.Node) -> Span:
+    """Where an operation is: a compound assignment from its operator on."""
+    if isinstance(node, ast.Assign):
+        return replace(node.op_span, end=node.span.end)
+    return node.span
+
+
+def _refused(t: Typing, op: str, left: Type, right: Type, node: ast.Node) -> Type:
+    return t.error(
+        "bad-operand",
+        f"The {op} operator can not be used on expressions of types"
+        f" {settled(left)}, {settled(right)}",
+        operation_span(node),
+    )
 
 
 def _mismatch(t: Typing, op: str, left: Type, right: Type, node: ast.Node) -> Type:
+    span = operation_span(node)
     match node:
         case ast.Binary():
-            span, sides = node.span, (node.left.span, node.right.span)
+            sides = (node.left.span, node.right.span)
         case ast.Assign():
-            span, sides = node.span, (node.target.span, node.value.span)
+            sides = (node.target.span, node.value.span)
         case _:
-            span, sides = node.span, (node.span, node.span)
+            sides = (span, span)
     return t.error(
         "type-mismatch",
         f"Type mismatch for '{op}': comparing {settled(left)} with {settled(right)}",

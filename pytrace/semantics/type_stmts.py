@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytrace.base.frozen import replace
 from pytrace.base.source import Span
 from pytrace.base.types import (
     I64,
@@ -25,7 +26,7 @@ from pytrace.base.types import (
 )
 from pytrace.frontend import ast
 from pytrace.semantics import type_calls, type_exprs, type_maps, type_ops
-from pytrace.semantics.merge import FlexInt, is_void, merge, settled, value_type
+from pytrace.semantics.merge import ONE, FlexInt, is_void, merge, settled, value_type
 from pytrace.semantics.type_names import UNSIZED, resolve_type
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def body(t: Typing, block: ast.Block) -> None:
     for stmt in block.stmts:
         statement(t, stmt)
     if block.value is not None:
-        _expression_statement(t, block.value)
+        _expression_statement(t, block.value, block.value.span)
 
 
 def valued_block(t: Typing, block: ast.Block) -> Type:
@@ -67,7 +68,7 @@ def statement(t: Typing, stmt: ast.Stmt) -> None:
         case ast.Let():
             _let(t, stmt)
         case ast.ExprStmt():
-            _expression_statement(t, stmt.expr)
+            _expression_statement(t, stmt.expr, stmt.span)
         case ast.Discard():
             t.expr(stmt.expr)
         case ast.If():
@@ -87,7 +88,7 @@ def statement(t: Typing, stmt: ast.Stmt) -> None:
                     " verifier."
                 ],
             )
-            type_exprs.condition(t, stmt.cond)
+            type_exprs.condition(t, stmt.cond, stmt.span)
             body(t, stmt.body)
         case ast.Unroll():
             _unroll(t, stmt)
@@ -112,7 +113,7 @@ def _if(t: Typing, stmt: ast.If) -> None:
                 _if(t, taken)
             return
     else:
-        type_exprs.condition(t, stmt.cond)
+        type_exprs.condition(t, stmt.cond, stmt.span)
     body(t, stmt.then)
     if isinstance(stmt.orelse, ast.Block):
         body(t, stmt.orelse)
@@ -120,7 +121,8 @@ def _if(t: Typing, stmt: ast.If) -> None:
         _if(t, stmt.orelse)
 
 
-def _expression_statement(t: Typing, node: ast.Expr) -> None:
+def _expression_statement(t: Typing, node: ast.Expr, span: Span) -> None:
+    """``span`` is the statement's, its semicolon included."""
     match node:
         case ast.IfExpr() | ast.BlockExpr():
             t.expr(node)
@@ -133,7 +135,7 @@ def _expression_statement(t: Typing, node: ast.Expr) -> None:
     found = t.expr(node)
     if is_void(found) or isinstance(found, NoneType) or isinstance(node, ast.IncDec):
         return
-    t.warn("discarded-value", "Return value discarded.", node.span)
+    t.warn("discarded-value", "Return value discarded.", span)
 
 
 # ---------------------------------------------------------------- assignment
@@ -166,7 +168,10 @@ def _assigned_value(t: Typing, stmt: ast.Assign, current: Type) -> Type:
     if isinstance(value, NoneType):
         return NONE
     if isinstance(current, NoneType):
-        return I64
+        if isinstance(stmt.target, ast.Var):
+            t.note_unresolved(stmt.target.span)
+            return NONE
+        current = ONE
     return type_ops.arithmetic(t, stmt.op[:-1], current, value, stmt)
 
 
@@ -195,7 +200,7 @@ def _let(t: Typing, stmt: ast.Let) -> None:
             t.error(
                 "bad-declaration",
                 f"Invalid variable declaration type: {declared}",
-                stmt.span,
+                stmt.type.span,
             )
             return
         known = t.instance.variables.get(variable, NONE)
@@ -245,14 +250,13 @@ def _store_declared(t: Typing, variable: Variable, value: Type, node: ast.Expr, 
         if not declared.low <= literal <= declared.high and isinstance(value, Int):
             _declared_mismatch(t, variable, value, declared, span)
         return
+    if isinstance(declared, Ptr) and isinstance(value, Ptr):
+        return
     merged = merge(declared, value)
     if merged is None:
         _declared_mismatch(t, variable, value, declared, span)
     elif isinstance(declared, Int) and isinstance(value, (Int, Enum)):
-        source = int_type(value)
-        if source.bits > declared.bits or (
-            source.bits == declared.bits and source.signed != declared.signed
-        ):
+        if _may_lose(int_type(value), declared):
             t.warn(
                 "lossy-cast",
                 f"Expression of type: {settled(value)} being cast to type: {declared}."
@@ -262,6 +266,13 @@ def _store_declared(t: Typing, variable: Variable, value: Type, node: ast.Expr, 
             )
     elif isinstance(declared, (Tuple, Record)) and settled(merged) != declared:
         _declared_mismatch(t, variable, value, declared, span)
+
+
+def _may_lose(source: Int, declared: Int) -> bool:
+    """True if a declared type may not hold a value: it is smaller, or of another sign."""
+    if source.bits != declared.bits or isinstance(source, FlexInt):
+        return source.bits > declared.bits
+    return source.signed != declared.signed
 
 
 def _declared_unsized(variable: Variable) -> bool:
@@ -297,7 +308,7 @@ def _assign_map(t: Typing, stmt: ast.Assign, target: ast.Map | ast.MapAccess) ->
         t.types[call] = t.types[stmt.value] = found
         type_maps.merge_value(t, node, found, stmt.value.span)
         return
-    current = settled(t.env.map(node.name).value)
+    current = t.env.map(node.name).value
     value = _assigned_value(t, stmt, current)
     t.types[target] = current
     if is_void(value):
@@ -355,12 +366,12 @@ def _copied_aggregate(t: Typing, stmt: ast.Assign, node: ast.Map, value: Aggrega
 
 def _for_range(t: Typing, stmt: ast.ForRange) -> None:
     start, end = value_type(t.expr(stmt.start)), value_type(t.expr(stmt.end))
-    for found, node in ((start, stmt.start), (end, stmt.end)):
+    for found, name in ((start, "start"), (end, "end")):
         if not isinstance(found, (Int, Bool, Enum, NoneType)):
             t.error(
                 "bad-range",
-                f"Loop range requires an integer for the bound, got {settled(found)}",
-                node.span,
+                f"Loop range requires an integer for the {name} value",
+                replace(stmt.span, end=stmt.end.span.end),
             )
     variable = t.variable(stmt.var)
     if variable is not None:
@@ -386,16 +397,15 @@ def _for_map(t: Typing, stmt: ast.ForMap) -> None:
             stmt.map.span,
         )
         return
-    if not info.assigned and info.scalar is None and t.reporting:
-        t.error("undefined-map", f"Undefined map: {stmt.map.name}", stmt.map.span)
+    if t.reporting and not type_maps.is_known(t, stmt.map):
         return
-    value = settled(info.value)
+    value = info.value
     if isinstance(value, Aggregate) and not value.castable:
         t.error("bad-iteration", f"Loop expression does not support type: {value}", stmt.map.span)
         return
     variable = t.variable(stmt.var)
     if variable is not None and not isinstance(info.key, NoneType):
-        pair = Tuple(elems=(settled(info.key), value_type(value)))
+        pair = Tuple(elems=(info.key, value_type(value)))
         if t.instance.variables.get(variable) != pair:
             t.instance.variables[variable] = pair
             t.changed = True
@@ -436,7 +446,11 @@ def _return(t: Typing, stmt: ast.Return) -> None:
         return
     if isinstance(found, (Int, Bool, Enum, NoneType)) or is_void(found):
         return
-    t.error("return-type", "Only integers may be returned from a probe", stmt.span)
+    t.error(
+        "return-type",
+        f"Probe return values can only be integers. Found {settled(found)}",
+        stmt.span,
+    )
 
 
 __all__ = ["body", "function", "statement", "store_variable", "valued_block",

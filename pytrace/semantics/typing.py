@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytrace.base.types import NONE, VOID, NoneType, Struct, Type
+from pytrace.base.frozen import replace
+from pytrace.base.types import NONE, VOID, NoneType, Struct, StructDef, Type
 from pytrace.frontend import ast
-from pytrace.semantics import type_exprs, type_maps, type_stmts
-from pytrace.semantics.merge import merge, settled
+from pytrace.semantics import type_exprs, type_maps, type_names, type_stmts
+from pytrace.semantics.merge import kind_name, merge, settled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,7 @@ class Typing:
         self.reporting = reporting
         self.changed = False
         self.for_depth = 0
+        self.unresolved: list[Span] = []
         self.types = instance.types
         self.literals = instance.literals
 
@@ -45,7 +47,7 @@ class Typing:
     def run(self) -> None:
         probe = self.instance.probe
         if isinstance(probe, ast.Probe) and probe.predicate is not None:
-            type_exprs.condition(self, probe.predicate)
+            type_exprs.condition(self, probe.predicate, predicate_span(probe, probe.predicate))
         if isinstance(probe, ast.Fn):
             type_stmts.function(self, probe)
         else:
@@ -57,7 +59,7 @@ class Typing:
         self,
         code: str,
         message: str,
-        span: Span,
+        span: Span | None,
         *,
         labels: Sequence[tuple[str, Span]] = (),
         hints: Sequence[str] = (),
@@ -67,9 +69,17 @@ class Typing:
             self.env.sink.error(code, message, span, labels=labels, hints=hints)
         return NONE
 
-    def warn(self, code: str, message: str, span: Span, *, hints: Sequence[str] = ()) -> None:
+    def warn(
+        self,
+        code: str,
+        message: str,
+        span: Span,
+        *,
+        labels: Sequence[tuple[str, Span]] = (),
+        hints: Sequence[str] = (),
+    ) -> None:
         if self.reporting:
-            self.env.sink.warn(code, message, span, hints=hints)
+            self.env.sink.warn(code, message, span, labels=labels, hints=hints)
 
     # ------------------------------------------------------------ expressions
 
@@ -97,13 +107,36 @@ class Typing:
         """The type that a type expression names; reports and gives None if there is none."""
         return type_exprs.resolve_type(self, node)
 
+    def is_text(self, node: ast.Node) -> bool:
+        """True for a string that is known now."""
+        return isinstance(self.literal(node), bytes)
+
+    def kind(self, node: ast.Expr) -> str:
+        """The kind of an argument's type, for messages: ``int``, ``string``."""
+        return kind_name(self.types.get(node, VOID))
+
+    def type_argument(self, node: ast.Expr | ast.TypeExpr) -> Type | None:
+        """The type that ``typeof(T)`` as an argument stands for."""
+        return type_names.operand_type(self, node)
+
+    def definition_of(self, t: Type) -> StructDef | None:
+        found = type_exprs.struct_definition(self, t) if isinstance(t, Struct) else None
+        assert found is None or isinstance(found, StructDef)
+        return found
+
     # ------------------------------------------------------------ variables
 
     def variable(self, node: ast.Var) -> Variable | None:
         return self.instance.scopes.of.get(node)
 
     def variable_type(self, variable: Variable) -> Type:
-        return settled(self.instance.variables.get(variable, NONE))
+        """Its type so far; what was only given literals still takes the sign of what it meets."""
+        return self.instance.variables.get(variable, NONE)
+
+    def note_unresolved(self, span: Span) -> None:
+        """A variable whose type is not known: a fault of its own if nothing else is wrong."""
+        if self.reporting:
+            self.unresolved.append(span)
 
     def assign_variable(self, variable: Variable, value: Type, span: Span) -> None:
         """Merges a value's type into a variable's, or reports that it cannot be."""
@@ -140,7 +173,8 @@ class Typing:
         return self.env.map(self.map_node(node).name)
 
     def use_map(self, node: ast.Map, *, scalar: bool, span: Span) -> None:
-        type_maps.note_use(self, node, scalar=scalar, span=span)
+        """Notes that a builtin takes a map with or without a key."""
+        type_maps.note_keys(self, node, scalar=scalar, span=span)
 
     def merge_key(self, node: ast.Map, found: Type, span: Span) -> None:
         type_maps.merge_key(self, node, found, span)
@@ -150,3 +184,13 @@ class Typing:
     def args_type(self) -> Struct | None:
         args = self.context.args
         return args.type if args is not None else None
+
+
+def predicate_span(probe: ast.Probe, predicate: ast.Expr) -> Span:
+    """A predicate with its slashes, where messages about it point."""
+    text = predicate.span.source.text
+    start = text.find(b"/", probe.attach_points[-1].span.end)
+    end = text.rfind(b"/", 0, probe.body.span.start) + 1
+    if not 0 <= start < predicate.span.start or end < predicate.span.end:
+        return predicate.span
+    return replace(predicate.span, start=start, end=end)

@@ -124,6 +124,10 @@ class Lowering:
         """Type of an expression as a value: castable aggregates are integers here."""
         return value_type(settled(self.types[node]))
 
+    def operand_type(self, node: ast.Expr) -> Type:
+        """As ``type``, but a literal is still sign-flexible: what ``promote`` asks for."""
+        return value_type(self.types[node])
+
     def literal(self, node: ast.Node) -> int | bytes | bool | None:
         match node:
             case ast.IntLit() | ast.BoolLit() | ast.StrLit():
@@ -216,9 +220,9 @@ class Lowering:
         strings.store_text(self, target, text, size)
 
     def string_into(
-        self, node: ast.Expr, target: ir.Value, size: int, bound: ir.Value | None
+        self, node: ast.Expr, target: ir.Value, size: int, limit: ir.Value | int
     ) -> None:
-        strings.read_into(self, node, target, size, bound)
+        strings.read_into(self, node, target, size, limit)
 
     def string_length(self, node: ast.Expr) -> ir.Value:
         return strings.length(self, node)

@@ -18,6 +18,7 @@ from pytrace.base.types import (
     int_type,
     is_scalar,
 )
+from pytrace.builtins.faults import OUT_OF_BOUNDS
 from pytrace.builtins.registry import BuiltinCall
 from pytrace.frontend import ast
 from pytrace.semantics.lower import maps, places, stmts, strings, words
@@ -146,6 +147,9 @@ def _index_place(lo: Lowering, node: ast.Index) -> Place:
         return base.at(index * size)
     word = lo.word(node.index)
     b = lo.b
+    if isinstance(base_type, Array) and base_type.count:
+        with b.when(b.compare("uge", word, base_type.count)):
+            lo.fault(OUT_OF_BOUNDS, "", None, node.span)
     offset = b.binop("mul", word, size)
     if base.kind == "foreign":
         assert base.base is not None

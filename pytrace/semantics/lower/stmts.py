@@ -261,7 +261,7 @@ def _assign(lo: Lowering, stmt: ast.Assign) -> None:
         kind = lo.variable_type(variable)
         old = lo.b.get(cell_of(lo, variable))
         word = words.arithmetic(
-            lo, stmt.op[:-1], old, lo.word(stmt.value), kind, lo.type(stmt.value), stmt.span
+            lo, stmt.op[:-1], old, lo.word(stmt.value), kind, lo.operand_type(stmt.value), stmt.span
         )
         if isinstance(kind, Int):
             word = lo.b.extend(word, kind.bits, kind.signed)
@@ -289,7 +289,7 @@ def _assign_map(lo: Lowering, stmt: ast.Assign, target: ast.Map | ast.MapAccess)
     kind = made.value
     assert kind is not None
     old = maps.read_word(lo, target)
-    word = words.arithmetic(lo, stmt.op[:-1], old, lo.word(value), kind, lo.type(value), stmt.span)
+    word = words.arithmetic(lo, stmt.op[:-1], old, lo.word(value), kind, lo.operand_type(value), stmt.span)
     if isinstance(kind, Int):
         word = lo.b.extend(word, kind.bits, kind.signed)
     maps.assign_word(lo, target, word)

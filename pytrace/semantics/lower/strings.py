@@ -43,9 +43,13 @@ def store_text(lo: Lowering, target: ir.Value, text: bytes, size: int) -> None:
 
 
 def read_into(
-    lo: Lowering, node: ast.Expr, target: ir.Value, size: int, bound: ir.Value | None
+    lo: Lowering, node: ast.Expr, target: ir.Value, size: int, limit: ir.Value | int
 ) -> None:
-    """``str(node)``: at most ``size`` bytes with the zero, ``bound`` (a word) less if given."""
+    """``str(node)`` into ``size`` bytes: at most ``limit`` of them, its zero included.
+
+    A text that fills all of ``size`` and goes on keeps its last byte instead of a zero: that is
+    how output knows that it was cut.
+    """
     b = lo.b
     literal = lo.literal(node)
     if isinstance(literal, bytes):
@@ -53,15 +57,33 @@ def read_into(
         return
     found = lo.type(node)
     if isinstance(found, Str):
-        memory.convert_place(lo, lo.place(node), found, target, Str(length=size))
+        _cut_text(lo, node, found, target, size, limit)
         return
     at = memory.argument(lo, node)
     space, address = places.address_of(lo, at)
     b.zero(target, size)
-    if bound is None:
-        b.read_string(space, target, size, address)
-    else:
-        b.read_string(space, target, bound, address, limit=size)
+    if limit == 0:
+        return
+    whole = None if isinstance(limit, int) else size
+    taken = b.read_string(space, target, limit, address, whole)
+    if isinstance(limit, int) and limit == size:
+        with b.when(b.compare("eq", taken, size)):
+            b.read(space, b.offset(target, size - 1), 1, b.add(address, size - 1))
+
+
+def _cut_text(
+    lo: Lowering, node: ast.Expr, found: Str, target: ir.Value, size: int, limit: ir.Value | int
+) -> None:
+    """``str(text, n)`` of a string: its first n - 1 bytes."""
+    b = lo.b
+    if isinstance(limit, int):
+        kept = limit - 1 if limit < size else size
+        memory.convert_place(lo, lo.place(node), found, target, Str(length=max(kept, 0)))
+        b.zero(b.offset(target, kept), size - kept)
+        return
+    space, address = places.address_of(lo, lo.place(node))
+    b.zero(target, size)
+    b.read_string(space, target, limit, address, size)
 
 
 def copy_text(lo: Lowering, at: Place, length: int, target: ir.Value, wanted: int) -> None:

@@ -125,10 +125,10 @@ def _unary(lo: Lowering, node: ast.Unary) -> ir.Value:
 def _binary(lo: Lowering, node: ast.Binary) -> ir.Value:
     if node.op in ("&&", "||"):
         return _logical(lo, node)
-    left, right = lo.type(node.left), lo.type(node.right)
+    left, right = lo.operand_type(node.left), lo.operand_type(node.right)
     if node.op in COMPARE:
         if isinstance(left, (Str, Buf, Array, Tuple, Record, Stack)):
-            return _compare_memory(lo, node, left, right)
+            return _compare_memory(lo, node, settled(left), settled(right))
         return compare(lo, node.op, lo.word(node.left), lo.word(node.right), left, right)
     return arithmetic(lo, node.op, lo.word(node.left), lo.word(node.right), left, right, node.span)
 
@@ -150,14 +150,17 @@ def arithmetic(
     if isinstance(right_type, Ptr):
         left = b.binop("mul", left, max(right_type.to.size, 1))
         return b.binop(ARITHMETIC[op], left, right)
+    result = promote(op, left_type, right_type)
+    signed = int_type(result).signed
     if op in ARITHMETIC:
-        return b.binop(ARITHMETIC[op], left, right)
-    signed = promote(op, left_type, right_type).signed
-    if op == "<<":
-        return b.binop("shl", left, right)
-    if op == ">>":
-        return b.binop("ashr" if signed else "lshr", left, right)
-    return _divide(lo, op, left, right, signed, span)
+        word = b.binop(ARITHMETIC[op], left, right)
+    elif op == "<<":
+        word = b.binop("shl", left, right)
+    elif op == ">>":
+        word = b.binop("ashr" if signed else "lshr", left, right)
+    else:
+        word = _divide(lo, op, left, right, signed, span)
+    return b.truth(word) if isinstance(result, Bool) else word
 
 
 def _divide(
@@ -196,7 +199,7 @@ def compare(
     """Compares two words as numbers of their merged type."""
     name = COMPARE[op]
     if name not in ("eq", "ne"):
-        signed = promote("+", left_type, right_type).signed
+        signed = int_type(promote("+", left_type, right_type)).signed
         name = ("s" if signed else "u") + name
     return lo.b.compare(name, left, right)
 
@@ -277,7 +280,11 @@ def _cast(lo: Lowering, node: ast.Cast) -> ir.Value:
     if isinstance(source, Array):
         place = lo.place(node.operand)
         return places.load(lo, place, wanted.size, int_type(wanted).signed)
-    return lo.convert_word(lo.word(node.operand), source, wanted)
+    word = lo.word(node.operand)
+    if isinstance(wanted, Ptr) and isinstance(source, Int):
+        # The bits of a narrow integer, without its sign.
+        return lo.b.extend(word, source.bits, signed=False)
+    return lo.convert_word(word, source, wanted)
 
 
 def _block(lo: Lowering, node: ast.BlockExpr) -> ir.Value:
