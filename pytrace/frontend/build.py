@@ -323,7 +323,8 @@ class Builder(ExpressionBuilder):
         text = self.lexer.text
         return tuple(
             ast.Comment(
-                text="\n".join(map(str.rstrip, self._text(start, end).split("\n"))),
+                # One that stays open ends with the text.
+                text="\n".join(map(str.rstrip, self._text(start, end).rstrip().split("\n"))),
                 own_line=_own_line(text, start),
                 span=self.span(start, end),
             )
