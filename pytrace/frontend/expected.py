@@ -23,6 +23,8 @@ LATE: Final[Mapping[str, str]] = {
 }
 ROOT_LET: Final = "root-level let statements need to be map declarations, e.g. let @a = hash(2);"
 
+LESS_OPENED: Final = "'<' opened a block; put the comparison in parentheses"
+
 # After these tokens only one thing makes sense.
 AFTER: Final[Mapping[str, str]] = {
     "LET": "expected variable after 'let'",
@@ -83,6 +85,9 @@ def complaint(lexer: Lexer, token: int, allowed: frozenset[str]) -> Complaint:
         return angle
     if kind == "FAULT":
         return lexer.faults[token], start, lexer.ends[token]
+    less = _block_by_comparison(lexer, token)
+    if less is not None:
+        return LESS_OPENED, lexer.starts[less], lexer.ends[less]
     item = lexer.items[-1]
     if token == item and kind in LATE:
         return LATE[kind], start, lexer.ends[token]
@@ -108,6 +113,19 @@ def _closed_too_early(lexer: Lexer, token: int) -> Complaint | None:
         return None
     message = lexer.angle_message(lexer.closed_angle[closer])
     return message, lexer.starts[closer], lexer.ends[closer]
+
+
+def _block_by_comparison(lexer: Lexer, token: int) -> int | None:
+    """The ``<`` of ``if $x < 3 {``: it opened a block, then ``{`` was unexpected."""
+    if lexer.text[lexer.starts[token]] != "{":
+        return None
+    for index in range(token - 1, max(token - 20, lexer.items[-1]), -1):
+        kind = lexer.kinds[index]
+        if kind in ("SEMI", "BLOCK_CLOSE", "STMT_OPEN", "EXPR_OPEN"):
+            return None
+        if kind == "BLOCK_OPEN":
+            return index if lexer.text[lexer.starts[index]] == "<" else None
+    return None
 
 
 def _message(lexer: Lexer, token: int, allowed: frozenset[str]) -> str:
