@@ -110,12 +110,17 @@ def _count(f: FunctionText, start: str, end: str) -> str:
 
 def _repeat_by_helper(f: FunctionText, node: ir.Repeat) -> None:
     f.module.used_features.add("loop")
-    known = rounds(node)
+    known, after = rounds(node), f.label()
     start = f.value(node.start)
     if known is None:
         count = _count(f, start, f.value(node.end))
         few = f.op(f"icmp ult i64 {count}, {MAX_ROUNDS}")
         count = f.op(f"select i1 {few}, i64 {count}, i64 {MAX_ROUNDS}")
+        # Where the verifier knows that there is no round it drops the callback as dead code but
+        # not its address, and then fails to compile (seen in Linux 6.18).
+        some = f.label()
+        f.branch(f.op(f"icmp eq i64 {count}, 0"), after, some)
+        f.start(some)
     else:
         count = str(min(known, MAX_ROUNDS))
     if node in f.placement.starts:
@@ -124,6 +129,8 @@ def _repeat_by_helper(f: FunctionText, node: ir.Repeat) -> None:
     _store_scratch(f)
     f.helper("loop", f"i64 {count}", f"ptr @{callback}", f"ptr {f.frame(0)}", "i64 0")
     _return_from_inside(f, node)
+    f.jump(after)
+    f.start(after)
 
 
 def for_each(f: FunctionText, node: ir.ForEach) -> None:

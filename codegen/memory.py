@@ -16,8 +16,12 @@ from pytrace.ir import nodes as ir
 from pytrace.ir.walk import root
 from pytrace.model.events import STATE_MAP
 
-INLINE_BYTES = 128
-"""Blocks up to this size are copied or cleared by loads and stores, longer ones by a helper."""
+INLINE_COPY, INLINE_ZERO = 128, 256
+"""Bytes that are copied and cleared by loads and stores at most: 32 instructions either way.
+
+A helper takes 5 instructions. Measured on 6.18: 128 bytes are copied in 2 ns by loads and stores
+and in 26 ns by the helper (1 KiB: 24 and 58), 256 bytes cleared in 3 ns and in 38.
+"""
 
 _CONTEXT_LOAD = "llvm.bpf.getelementptr.and.load"
 _USER_TEST_BITS = {"x86_64": 63, "aarch64": 55, "riscv64": 63, "loongarch64": 63, "s390x": None}
@@ -184,7 +188,7 @@ def _pieces(size: int, align: int) -> list[tuple[int, int]]:
 
 def copy(f: FunctionText, node: ir.Copy) -> None:
     target, size = pointer(f, node.target), node.size
-    if size > INLINE_BYTES:
+    if size > INLINE_COPY:
         read_kernel(f, target, size, pointer(f, node.source))
         return
     origin, distance = root(node.source)
@@ -201,7 +205,7 @@ def copy(f: FunctionText, node: ir.Copy) -> None:
 
 def zero(f: FunctionText, node: ir.Zero) -> None:
     target = pointer(f, node.target)
-    if node.size > INLINE_BYTES:
+    if node.size > INLINE_ZERO:
         # A failed read clears its target (bpf_probe_read_kernel_common), and null always fails
         # at once (copy_from_kernel_nofault_allowed): a memset for the price of a call.
         read_kernel(f, target, node.size, "null")

@@ -7,9 +7,10 @@ time on one CPU. What the kernel promises (6.1 to 6.18):
   ``bpf_overflow_handler`` (perf events: profile, interval, software, hardware) and by
   ``kprobe_multi_link_prog_run`` run only if the per-CPU counter ``bpf_prog_active`` was 0, and
   with preemption off: at most one of all of these at a time on a CPU. They share element 0;
-- raw tracepoints (``__bpf_trace_run``) and fentry/fexit (``__bpf_prog_enter_recur``) have a counter
-  of their own for each prog: one does not run inside itself, but another may, from an interrupt.
-  Each has an element of its own. fentry progs may be preempted, but then no second run starts;
+- raw tracepoints (``__bpf_trace_run``, commit 05b24ff9b2cf) and fentry/fexit
+  (``__bpf_prog_enter_recur``) have a counter of their own for each prog: one does not run inside
+  itself, but another may, from an interrupt. Each has an element of its own. fentry progs may be
+  preempted, but then no second run starts;
 - uprobes, USDT and iterators run with migration off but preemption on and have no such counter
   (``bpf_prog_run_array_uprobe``, ``bpf_iter_run_prog``): a task that preempts one may run the same
   prog on the same CPU. Their element holds several regions behind a word for each; a run claims

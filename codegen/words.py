@@ -33,12 +33,12 @@ def _shift_count(f: FunctionText, count: ir.Value) -> str:
 def _division(f: FunctionText, op: str, left: str, right: ir.Value) -> str:
     """Before cpu v4 (Linux 6.6) there is no signed division, and LLVM ends the process over it.
 
-    LLVM knows the divisor only if it is constant: else it would see an overflow check in
-    ``a * b / b`` and make of it a 128-bit multiplication, which ends the process too.
+    The result is opaque: LLVM would see overflow checks in ``a * b / b == a`` and in
+    ``a > -1 / b`` and make of them a 128-bit multiplication, which ends the process too.
     """
-    divisor = f.value(right) if isinstance(right, ir.Const) else f.opaque(f.value(right))
+    divisor = f.value(right)
     if op[0] == "u" or f.module.target.cpu == "v4":
-        return f.op(f"{op} i64 {left}, {divisor}")
+        return f.opaque(f.op(f"{op} i64 {left}, {divisor}"))
     sign_left = f.op(f"ashr i64 {left}, 63")
     if isinstance(right, ir.Const):
         value = right.value & ((1 << 64) - 1)
@@ -49,7 +49,7 @@ def _division(f: FunctionText, op: str, left: str, right: ir.Value) -> str:
         sign_right = f.op(f"ashr i64 {divisor}, 63")
         size_right = _by_sign(f, divisor, sign_right)
     op = "udiv" if op == "sdiv" else "urem"
-    result = f.op(f"{op} i64 {_by_sign(f, left, sign_left)}, {size_right}")
+    result = f.opaque(f.op(f"{op} i64 {_by_sign(f, left, sign_left)}, {size_right}"))
     if op == "urem":  # A remainder has the sign of what was divided.
         return _by_sign(f, result, sign_left)
     return _by_sign(f, result, f.op(f"xor i64 {sign_left}, {sign_right}"))

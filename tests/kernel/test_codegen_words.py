@@ -117,11 +117,13 @@ def test_an_overflow_check_by_division_needs_no_wide_arithmetic() -> None:
     b = Builder()
     x, y = b.load(b.context(), 0, 8), b.load(b.context(), 8, 8)
     keep(b, 0, b.compare("eq", b.binop("udiv", b.binop("mul", x, y), y), x))
+    keep(b, 1, b.compare("eq", b.binop("udiv", b.binop("mul", x, 5), 5), x))
+    keep(b, 2, b.compare("ugt", x, b.binop("udiv", -1, y)))
     with Loaded(compile_checked(module(prog(b.finish())))) as loaded:
         loaded.run("prog", 3, 5)
-        assert loaded.results(1) == (1,)
+        assert loaded.results(3) == (1, 1, 0)
         loaded.run("prog", MASK, 5)
-        assert loaded.results(1) == (0,)
+        assert loaded.results(3) == (0, 0, 1)
 
 
 def test_extensions_swaps_and_selection() -> None:
