@@ -48,11 +48,12 @@ def header(name: str) -> Callable[[], str | None]:
 
 def bash_without_readline() -> str | None:
     """uprobe:/bin/bash:readline needs the function in the binary itself, not in a library."""
-    try:
-        text = Path("/bin/bash").read_bytes()
-    except OSError as error:
-        return f"/bin/bash cannot be read ({error.strerror})"
-    return None if b"\0readline\0" in text else "/bin/bash has no symbol readline"
+    from pytrace.kernel.live import LiveKernel
+
+    binary = LiveKernel().binary("/bin/bash")
+    if binary is None:
+        return "/bin/bash cannot be read"
+    return None if binary.symbol("readline") else "/bin/bash has no symbol readline"
 
 
 # Bits of the capability sets, linux/capability.h.

@@ -45,6 +45,13 @@ def _lhist_type(t: Typing, call: BuiltinCall) -> Type:
             )
         bounds.append(value)
     low, high, step = bounds
+    if high > low and step > high - low:
+        return t.error(
+            "bad-argument",
+            "lhist() step is too large for the given range"
+            f" (provided step {step} for range {high - low})",
+            call.span,
+        )
     if step == 0:
         return t.error("bad-argument", "lhist() step must be >= 1 (0 provided)", call.span)
     if low >= high:

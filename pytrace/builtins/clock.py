@@ -27,11 +27,17 @@ CLOCKS = {
 
 def _nsecs_type(t: Typing, call: BuiltinCall) -> Type:
     mode = word_of(call, "boot")
+    if not mode:
+        return t.error(
+            "bad-argument",
+            f"nsecs() only supports timestamp_mode arguments ({t.kind(call.args[0])} provided)",
+            call.span,
+        )
     if mode not in CLOCKS and mode != "sw_tai":
         return t.error(
             "bad-argument",
             f"Invalid timestamp mode: {mode}",
-            call.span,
+            call.args[0].span,
             hints=["the modes are boot, monotonic, tai and sw_tai"],
         )
     return U64

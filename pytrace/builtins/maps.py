@@ -51,9 +51,10 @@ def _keyed(t: Typing, call: BuiltinCall, result: Type) -> Type:
     target = call.args[0]
     info = t.map_of(target)
     if info.scalar:
+        how = "delete() with two arguments" if call.name == "delete" else f"{call.name}()"
         return t.error(
             "map-key-use",
-            f"call to {call.name}() expects a map with explicit keys (non-scalar map)",
+            f"call to {how} expects a map with explicit keys (non-scalar map)",
             call.span,
         )
     t.use_map(t.map_node(target), scalar=False, span=target.span)
@@ -70,7 +71,7 @@ def _len_type(t: Typing, call: BuiltinCall) -> Type:
     if not t.is_map(target):
         if isinstance(t.types.get(target), Stack):
             return I64
-        return t.error("bad-argument", "len() expects a map or a stack to be provided", call.span)
+        return t.error("bad-argument", "call to len() expects a map, ustack, or kstack", call.span)
     if t.map_of(target).scalar:
         return t.error(
             "map-key-use",

@@ -155,7 +155,9 @@ def _mac_type(t: Typing, call: BuiltinCall) -> Type:
     if isinstance(found, (Array, Str)) and found.size >= MAC.size:
         return MAC
     if isinstance(found, (Array, Str)):
-        return t.error("bad-argument", "macaddr() argument must be at least 6 bytes in size", call.span)
+        return t.error(
+            "bad-argument", "macaddr() argument must be at least 6 bytes in size", call.span
+        )
     return t.error(
         "bad-argument", f"macaddr() only supports array or pointer arguments ({found} provided)",
         call.span,

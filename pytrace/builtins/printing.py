@@ -28,12 +28,7 @@ def printf_type(t: Typing, call: BuiltinCall) -> Type:
     from pytrace.base.format import check, parse_format
 
     text = t.literal(call.args[0])
-    if not isinstance(text, bytes):
-        return t.error(
-            "bad-argument",
-            f"{call.name}() expects a string literal as its format",
-            call.span,
-        )
+    assert isinstance(text, bytes)
     if len(call.args) - 1 > MAX_FORMAT_ARGUMENTS:
         return t.error(
             "argument-count",
@@ -41,12 +36,8 @@ def printf_type(t: Typing, call: BuiltinCall) -> Type:
             call.span,
         )
     types = [t.found(a) for a in call.args[1:]]
-    if any(isinstance(found, NoneType) for found in types) and not t.reporting:
+    if any(isinstance(found, NoneType) for found in types):
         return VOID
-    for arg, found in zip(call.args[1:], types):
-        if isinstance(found, Void):
-            t.error("bad-argument", f"{call.name}() argument has no value", arg.span)
-            return VOID
     for problem in check(parse_format(text.decode("utf-8", "surrogateescape")), types):
         t.error("format", problem, call.span)
     return VOID
@@ -96,14 +87,6 @@ def _print_type(t: Typing, call: BuiltinCall) -> Type:
 
 
 def _print_map_type(t: Typing, call: BuiltinCall, name: str) -> Type:
-    for arg, what in zip(call.args[1:], ("top", "div")):
-        value = t.literal(arg)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            t.error(
-                "bad-argument",
-                f"Expected {what} argument of print() to be a non-negative integer literal",
-                arg.span,
-            )
     value_type = t.env.map(name).value
     if len(call.args) > 1 and isinstance(value_type, Aggregate) and value_type.kind == "stats":
         t.warn(
@@ -124,8 +107,8 @@ def _print_map_type(t: Typing, call: BuiltinCall, name: str) -> Type:
 def _check_printable(t: Typing, found: Type, call: BuiltinCall) -> None:
     if isinstance(found, NoneType) and not t.reporting:
         return
-    what = "none" if isinstance(found, (NoneType, Void)) else str(found)
     empty = isinstance(found, Tuple) and not found.elems
+    what = "none" if empty or isinstance(found, (NoneType, Void)) else str(found)
     in_context = found == t.args_type() and found is not None
     context_pointer = isinstance(found, Ptr) and found.space == "context"
     if isinstance(found, (NoneType, Void)) or empty or in_context or context_pointer:
@@ -140,7 +123,7 @@ def _lower_print(lo: Lowering, call: BuiltinCall) -> None:
         lo.event(
             "printing:print_map",
             [],
-            static=(name, int(numbers[0] or 0), int(numbers[1] or 0) or 1),
+            static=(name, max(int(numbers[0] or 0), 0), int(numbers[1] or 0) or 1),
             call=call,
             control=True,
         )
@@ -186,10 +169,6 @@ def _exit_type(t: Typing, call: BuiltinCall) -> Type:
             call.span,
             hints=["set a variable in the loop and call exit() after it"],
         )
-    if call.args:
-        value = t.literal(call.args[0])
-        if isinstance(value, bytes):
-            return t.error("bad-argument", "exit() only supports integer arguments", call.span)
     return VOID
 
 
@@ -237,8 +216,8 @@ PRINT = Builtin(
     returns=_print_type,
     params=(
         Arg(name="value", kind="printable"),
-        Arg(name="top", optional=True),
-        Arg(name="div", optional=True),
+        Arg(name="top", kind="number", optional=True),
+        Arg(name="div", kind="number", optional=True),
     ),
     lower=_lower_print,
 )

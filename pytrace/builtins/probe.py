@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 def _args_type(t: Typing, call: BuiltinCall) -> Type:
     args = t.args_type()
     if args is None:
-        if t.is_function:
-            return t.error("not-here", "Builtin args not supported outside probe", call.span)
         return t.error(
             "not-here",
             "The args builtin can only be used with tracepoint, rawtracepoint, fentry/fexit, and"
@@ -68,7 +66,9 @@ def _ctx_type(t: Typing, call: BuiltinCall) -> Type:
         if t.context.probetype in ("tracepoint", "rawtracepoint"):
             return t.error("not-here", "Use args instead of ctx in tracepoint", call.span)
         return t.error(
-            "not-here", f"The ctx builtin is not available in {t.context.probetype}", call.span
+            "not-here",
+            f"The ctx builtin can not be used with '{t.provider_name}' probes",
+            call.span,
         )
     return t.context.ctx
 
@@ -140,7 +140,7 @@ def _reg_type(t: Typing, call: BuiltinCall) -> Type:
     if not registers:
         return t.error(
             "not-here",
-            f'reg can not be used with "{t.context.probetype}" probes',
+            f'reg can not be used with "{t.provider_name}" probes',
             call.span,
         )
     if name.decode() not in dict(registers):
@@ -165,7 +165,7 @@ def _usermode_type(t: Typing, call: BuiltinCall) -> Type:
     if not t.context.registers and t.context.probetype != "special":
         return t.error(
             "not-here",
-            f'usermode can not be used with "{t.context.probetype}" probes',
+            f'usermode can not be used with "{t.provider_name}" probes',
             call.span,
         )
     return U8
@@ -188,6 +188,7 @@ USERMODE = Builtin(
     lower=_lower_usermode,
     bare=True,
     in_for=False,
+    probe_only=True,
 )
 
 ARGS = Builtin(
@@ -197,6 +198,7 @@ ARGS = Builtin(
     bare=True,
     per_target=True,
     in_for=False,
+    probe_only=True,
 )
 
 ARG_N = Builtin(
@@ -206,6 +208,7 @@ ARG_N = Builtin(
     lower=_lower_value,
     bare=True,
     in_for=False,
+    probe_only=True,
 )
 
 RETVAL = Builtin(
@@ -215,6 +218,7 @@ RETVAL = Builtin(
     lower=_lower_retval,
     bare=True,
     in_for=False,
+    probe_only=True,
 )
 
 CTX = Builtin(
@@ -224,6 +228,7 @@ CTX = Builtin(
     lower=_lower_ctx,
     bare=True,
     in_for=False,
+    probe_only=True,
 )
 
 PROBE = Builtin(
@@ -233,6 +238,7 @@ PROBE = Builtin(
     into=_probe_into,
     bare=True,
     per_target=True,
+    probe_only=True,
 )
 
 PROBETYPE = Builtin(
@@ -241,6 +247,7 @@ PROBETYPE = Builtin(
     returns=_probetype_type,
     into=_probetype_into,
     bare=True,
+    probe_only=True,
 )
 
 REG = Builtin(
@@ -250,4 +257,5 @@ REG = Builtin(
     params=(Arg(name="name", kind="text"),),
     lower=_lower_reg,
     in_for=False,
+    probe_only=True,
 )

@@ -23,8 +23,8 @@ def _id_type(t: Typing, call: BuiltinCall) -> Type:
     if word_of(call, "curr_ns") not in ("curr_ns", "init"):
         return t.error(
             "bad-argument",
-            f"{call.name}() only supports curr_ns and init as the argument",
-            call.span,
+            f"Invalid PID namespace mode: {word_of(call, '')} (expects: curr_ns or init)",
+            call.args[0].span,
         )
     return U32
 

@@ -39,8 +39,8 @@ class BuiltinCall(Frozen):
 class Arg(Frozen):
     """A parameter. ``kind`` says what is accepted:
 
-    ``any``; ``int`` (integers and bools); ``string`` (string, pointer or integer address);
-    ``pointer`` (pointer or integer); ``text`` (a string literal); ``number`` (an integer
+    ``any``; ``int`` (integers); ``string`` (string, pointer or integer address);
+    ``pointer``, ``address`` (pointer or integer); ``text`` (a string literal); ``number`` (a number
     literal); ``map`` (a map without key); ``word`` (a bare identifier).
     """
 
@@ -58,6 +58,7 @@ class Builtin(Frozen):
     ``params``. ``aggregate`` names the kind of map value that an aggregating function fills.
     ``unsafe`` needs --unsafe. ``per_target``: the value differs between the attach points of a
     probe, so that each needs a prog of its own. ``in_for``: usable in the body of a ``for``.
+    ``probe_only``: there is none in a ``fn``.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Builtin(Frozen):
     aggregate: str = ""
     per_target: bool = False
     in_for: bool = True
+    probe_only: bool = False
 
     @property
     def required(self) -> int:
@@ -106,16 +108,14 @@ def count_problem(builtin: Builtin, given: int) -> str | None:
     if most == 0:
         return f"{name}() requires no arguments ({given} provided)"
     if least == most:
-        wanted = "one argument" if least == 1 else f"{_number(least)} arguments"
-        return f"{name}() requires {wanted} ({given} provided)"
+        return f"{name}() requires {_arguments(least)} ({given} provided)"
     if given < least:
-        wanted = "one argument" if least == 1 else f"{_number(least)} arguments"
-        return f"{name}() requires at least {wanted} ({given} provided)"
-    return f"{name}() takes up to {_number(most or 0)} arguments ({given} provided)"
+        return f"{name}() requires at least {_arguments(least)} ({given} provided)"
+    return f"{name}() takes up to {_arguments(most or 0)} ({given} provided)"
 
 
-def _number(count: int) -> str:
-    return str(count)
+def _arguments(count: int) -> str:
+    return "one argument" if count == 1 else f"{count} arguments"
 
 
 def names_of(builtins: Mapping[str, Builtin]) -> Sequence[str]:

@@ -82,7 +82,7 @@ def _buf_type(t: Typing, call: BuiltinCall) -> Type:
         return Buf(length=min(found.size, limit))
     return t.error(
         "argument-count",
-        "buf() expects a length argument for non-array type",
+        f"buf() expects a length argument for non-array type {t.kind(call.args[0])}",
         call.span,
     )
 
@@ -112,7 +112,9 @@ def _strlen_type(t: Typing, call: BuiltinCall) -> Type:
     if isinstance(found, Str) or (isinstance(found, (Ptr, Array)) and _bytes_of(found)):
         return U64
     return t.error(
-        "bad-argument", f"strlen() expects a string argument ({found} provided)", call.span
+        "bad-argument",
+        "string-like values must be either strings, arrays or pointers",
+        call.span,
     )
 
 

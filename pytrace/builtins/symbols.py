@@ -31,7 +31,7 @@ def _func_type(t: Typing, call: BuiltinCall) -> Type:
     if not t.context.func:
         return t.error(
             "not-here",
-            f"The func builtin can not be used with '{t.context.probetype}' probes",
+            f"The func builtin can not be used with '{t.provider_name}' probes",
             call.span,
         )
     return KSYM if t.context.func == "kernel" else USYM
@@ -65,14 +65,14 @@ KSYM_CALL = Builtin(
     name="ksym",
     doc="The kernel symbol of an address, when printed.",
     returns=KSYM,
-    params=(Arg(name="address", kind="pointer"),),
+    params=(Arg(name="address", kind="address"),),
     lower=lambda lo, call: lo.word(call.args[0]),
 )
 USYM_CALL = Builtin(
     name="usym",
     doc="The user space symbol of an address in the current process, when printed.",
     returns=USYM,
-    params=(Arg(name="address", kind="pointer"),),
+    params=(Arg(name="address", kind="address"),),
     into=_usym_into,
 )
 FUNC = Builtin(
@@ -83,6 +83,7 @@ FUNC = Builtin(
     into=_func_into,
     bare=True,
     in_for=False,
+    probe_only=True,
 )
 KADDR = Builtin(
     name="kaddr",

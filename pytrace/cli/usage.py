@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _HEAD = """\
 pytrace - ask a running Linux machine questions, in a language compiled to BPF
 
-Usage:
+USAGE:
     pytrace [options] FILE [arguments]
     pytrace [options] -e PROGRAM [arguments]
     pytrace [options] - [arguments]       the program comes from standard input

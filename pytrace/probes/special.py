@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytrace.base.types import UNKNOWN
-from pytrace.model.probing import ProbeContext, ProgShape, Target
+from pytrace.model.probing import ParseProblem, ProbeContext, ProgShape, Target
 from pytrace.probes.provider import Provider
 
 TYPE_CHECKING = False
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 BEGIN: Final = "begin"
 END: Final = "end"
+SELF: Final = "self"
 
 
 class SpecialProvider(Provider):
@@ -55,4 +56,37 @@ class EndProvider(SpecialProvider):
     doc = "Runs once, after all other probes are detached."
 
 
-PROVIDERS: Final = (BeginProvider(), EndProvider())
+class SelfProvider(Provider):
+    """A signal that the tracer itself gets. Target args: ("self", signal name)."""
+
+    name = "self"
+    module = "special"
+    doc = "Runs when the tracer gets SIGUSR1: self:signal:SIGUSR1."
+
+    def parse(self, ap: AttachText, pid: int | None) -> Parsed:
+        if len(ap.parts) != 2:
+            return self.count_problem(ap, "2")
+        trigger, signal = ap.parts
+        if trigger != "signal":
+            return ParseProblem(
+                code="attach-point",
+                message=f"{trigger} is not a supported trigger",
+                hints=("the only one is signal: self:signal:SIGUSR1",),
+            )
+        if signal != "SIGUSR1":
+            return ParseProblem(
+                code="attach-point", message=f"{signal} is not a supported signal"
+            )
+        return Target(provider=self.name, name=f"self:signal:{signal}", args=(SELF, signal))
+
+    def context(self, target: Target, kernel: KernelInfo) -> ProbeContext:
+        return ProbeContext(space=UNKNOWN, probetype="special", user_stack=False)
+
+    def shape(self, targets: Sequence[Target], kernel: KernelInfo) -> ProgShape:
+        return ProgShape(prog_type="PROG_TYPE_RAW_TRACEPOINT")
+
+    def list(self, pattern: str, kernel: KernelInfo) -> Iterator[str]:
+        yield "self:signal:SIGUSR1"
+
+
+PROVIDERS: Final = (BeginProvider(), EndProvider(), SelfProvider())

@@ -92,7 +92,12 @@ class UprobeProvider(Provider):
         """Targets in one file; ``path`` is its name in ``probe``."""
         if address >= 0:
             return self._at_address(info, path, address)
-        symbols = [s for s in info.symbols if s.function and _fits(function, s.name)]
+        if is_wildcard(function):
+            symbols = [s for s in info.symbols if s.function and matches(function, s.name)]
+        else:
+            # One look-up by name: reading all symbols of a large library takes ten times as long.
+            found = info.symbol(function)
+            symbols = [found] if found is not None and found.function else []
         made = []
         seen = set()
         for symbol in sorted(symbols, key=lambda s: s.name):
@@ -104,8 +109,6 @@ class UprobeProvider(Provider):
                     f"Offset outside the function bounds ('{symbol.name}' size is {symbol.size})"
                 )
             made.append(self._target(info, path, symbol, offset))
-            if not is_wildcard(function):
-                break
         return tuple(made)
 
     def _target(self, info: BinaryInfo, path: str, symbol: SymbolInfo, offset: int) -> Target:
@@ -175,10 +178,6 @@ class UretprobeProvider(UprobeProvider):
 def shown_path(written: str, full: str) -> str:
     """How ``probe`` names a file: as the script does, if that is a path and no wildcard."""
     return written if "/" in written and not is_wildcard(written) else full
-
-
-def _fits(pattern: str, name: str) -> bool:
-    return matches(pattern, name) if is_wildcard(pattern) else pattern == name
 
 
 def _integer(text: str) -> int | None:

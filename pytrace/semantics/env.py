@@ -36,6 +36,8 @@ class MapInfo:
         """An element of it is read or assigned somewhere."""
         self.assigned = False
         self.incremented = False
+        self.copied = False
+        """Assigned an aggregate of another map, which gives it no type."""
         self.values_read = False
 
     @property

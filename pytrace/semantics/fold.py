@@ -58,13 +58,18 @@ def fold_node(node: ast.Node, sink: DiagnosticSink) -> ast.Node:
             return _binary(node, sink)
         case ast.Unary():
             return _unary(node)
-        case ast.Ternary(cond=ast.BoolLit() | ast.IntLit() | ast.StrLit() as cond) if node.then:
-            taken = bool(cond.value) or isinstance(cond, ast.StrLit)
-            other = node.orelse if taken else node.then
-            chosen = node.then if taken else node.orelse
-            # Branches of different kinds are a fault that types will find.
-            return chosen if type(chosen) is type(other) else node
+        case ast.Ternary(cond=ast.BoolLit() | ast.IntLit() | ast.StrLit() as cond):
+            return (node.then or cond) if _holds(cond) else node.orelse
+        case ast.IfExpr(cond=ast.BoolLit() | ast.IntLit() | ast.StrLit() as cond):
+            branch = node.then if _holds(cond) else node.orelse
+            if isinstance(branch, ast.Block):
+                return ast.BlockExpr(span=branch.span, body=branch)
+            return branch or node
     return node
+
+
+def _holds(cond: ast.BoolLit | ast.IntLit | ast.StrLit) -> bool:
+    return bool(cond.value) or isinstance(cond, ast.StrLit)
 
 
 def _binary(node: ast.Binary, sink: DiagnosticSink) -> ast.Node:
@@ -77,6 +82,8 @@ def _binary(node: ast.Binary, sink: DiagnosticSink) -> ast.Node:
                 return ast.StrLit(span=node.span, value=left.value + right.value)
             if node.op in _COMPARE:
                 return ast.BoolLit(span=node.span, value=_COMPARE[node.op](left.value, right.value))
+            if node.op not in ("&&", "||"):
+                sink.error("bad-operand", "illegal literal operation with strings", node.span)
     return node
 
 

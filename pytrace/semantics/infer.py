@@ -49,7 +49,11 @@ def _until_stable(env: Env) -> None:
 
 def _default_maps(env: Env) -> bool:
     """Gives a type to maps that are only read (int8) or incremented (int64); True if there are."""
-    untyped = [i for i in env.maps.values() if i.used and isinstance(i.value, NoneType)]
+    untyped = [
+        info
+        for info in env.maps.values()
+        if info.used and not info.copied and isinstance(info.value, NoneType)
+    ]
     # What is assigned from such a map takes its type from there, unless they go round in a ring.
     first = [i for i in untyped if not i.assigned] or untyped
     for info in first:

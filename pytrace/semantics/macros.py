@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pytrace.base.frozen import replace
 from pytrace.base.source import Span
 from pytrace.frontend import ast
-from pytrace.frontend.walk import transform, walk
+from pytrace.frontend.walk import children, transform, walk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,35 +36,36 @@ def collect(macros: Sequence[ast.Macro], library: Mapping[str, Sequence[ast.Macr
 
 
 def check(macros: Sequence[ast.Macro], sink: DiagnosticSink) -> None:
-    """What is wrong with a macro whoever calls it: access to maps and variables of others."""
-    for macro in macros:
-        known = {(p.kind, p.name) for p in macro.params}
-        own = _locals(macro)
-        for node in walk(macro.body):
-            if isinstance(node, ast.Map) and ("map", node.name) not in known:
-                sink.error(
-                    "unhygienic",
-                    f"Unhygienic access to map: {node.name}. Maps must be passed into the macro"
-                    " as arguments.",
-                    node.span,
-                )
-            elif (
-                isinstance(node, ast.Var)
-                and ("var", node.name) not in known
-                and node.name not in own
-            ):
-                sink.error(
-                    "unhygienic",
-                    f"Unhygienic access to variable: ${node.name}. Variables must be passed into"
-                    " the macro as arguments.",
-                    node.span,
-                )
-            elif isinstance(node, ast.Return):
-                sink.error(
-                    "return-in-macro",
-                    "'return' statement is not allowed in a macro",
-                    node.span,
-                )
+    """What is wrong with macros whoever calls them: one defined twice, jumps out of one."""
+    for number, macro in enumerate(macros):
+        twin = next(
+            (m for m in macros[:number] if m.name == macro.name and _same_signature(m, macro)), None
+        )
+        if twin is not None:
+            sink.error(
+                "macro-redefined",
+                f"Redefinition of macro: {macro.name}",
+                macro.span,
+                labels=[("This is the original definition.", twin.span)],
+            )
+        _check_jumps(macro.body, sink)
+
+
+def _check_jumps(node: ast.Node, sink: DiagnosticSink) -> None:
+    """Reports ``return``, and ``break`` and ``continue`` that stand outside of loops."""
+    match node:
+        case ast.Return() | ast.Jump():
+            kind = node.kind if isinstance(node, ast.Jump) else "return"
+            sink.error(
+                f"{kind}-in-macro", f"'{kind}' statement is not allowed in a macro", node.span
+            )
+        case ast.ForRange() | ast.ForMap() | ast.While():
+            for inner in walk(node.body):
+                if isinstance(inner, ast.Return):
+                    _check_jumps(inner, sink)
+        case _:
+            for child in children(node):
+                _check_jumps(child, sink)
 
 
 def expand_defines(program: ast.Program, defines: Mapping[str, ast.Expr]) -> ast.Program:
@@ -134,7 +135,7 @@ class Expander:
                     items.append(item)
         return replace(program, items=tuple(items))
 
-    def expand(self, node: ast.Node, chain: tuple[str, ...]) -> ast.Node:
+    def expand(self, node: ast.Node, chain: tuple[ast.Macro, ...]) -> ast.Node:
         def visit(found: ast.Node) -> ast.Node:
             if isinstance(found, (ast.Call, ast.Ident)):
                 name = found.name.removeprefix(RAW_PREFIX)
@@ -152,37 +153,33 @@ class Expander:
         node: ast.Call | ast.Ident,
         name: str,
         args: Sequence[ast.Expr | ast.TypeExpr],
-        chain: tuple[str, ...],
+        chain: tuple[ast.Macro, ...],
     ) -> ast.Node:
-        if name in chain:
-            calls = " > ".join((*chain[chain.index(name) :], name))
+        fitting = [m for m in self.macros[name] if _fits(m, args)]
+        if not fitting:
+            return node if name in self.builtins else self._no_match(node, name, args)
+        macro = max(fitting, key=_specificity)
+        if macro in chain:
+            calls = " > ".join(m.name for m in (*chain[chain.index(macro) :], macro))
             self.sink.error(
                 "macro-recursion",
                 f"Recursive macro call detected. Call chain: {calls}",
                 node.span,
             )
             return ast.IntLit(span=node.span, value=0)
-        fitting = [m for m in self.macros[name] if _fits(m, args)]
-        if not fitting:
-            if isinstance(node, ast.Ident) or name in self.builtins:
-                return node
-            return self._no_match(node, name, args)
-        macro = max(fitting, key=_specificity)
         self.used.add(name)
         self.count += 1
-        body = _Instantiation(macro, args, node.span, self.count).body()
-        expanded = self.expand(body, (*chain, name))
+        body = _Instantiation(macro, args, node.span, self.count, self.sink).body()
+        expanded = self.expand(body, (*chain, macro))
         assert isinstance(expanded, ast.Block)
         if not expanded.stmts and expanded.value is not None:
             return expanded.value
         return ast.BlockExpr(span=node.span, body=expanded)
 
     def _no_match(
-        self, node: ast.Call, name: str, args: Sequence[ast.Expr | ast.TypeExpr]
+        self, node: ast.Call | ast.Ident, name: str, args: Sequence[ast.Expr | ast.TypeExpr]
     ) -> ast.Node:
-        labels = []
-        for macro in self.macros[name]:
-            labels.append((_why_not(macro, args), macro.span))
+        labels = _why_not(min(self.macros[name], key=lambda m: _distance(m, args)), args)
         self.sink.error(
             "macro-arguments",
             f"Call to {name}() has arguments that do not match any definition.",
@@ -201,7 +198,9 @@ class _Instantiation:
         args: Sequence[ast.Expr | ast.TypeExpr],
         call: Span,
         number: int,
+        sink: DiagnosticSink,
     ) -> None:
+        self.sink = sink
         self.macro = macro
         self.call = call
         self.number = number
@@ -228,6 +227,19 @@ class _Instantiation:
                 return ast.Var(span=self.span(node.span), name=f"{node.name}#{self.number}")
             case ast.Map() if node.name in self.maps:
                 return _fresh(self.maps[node.name], self.call)
+            case ast.Map():
+                self.sink.error(
+                    "unhygienic",
+                    f"Unhygienic access to map: {node.name}. Maps must be passed into the macro"
+                    " as arguments.",
+                    self.span(node.span),
+                )
+            case ast.Let() if node.var.name in self.variables:
+                self.sink.error(
+                    "shadowing",
+                    f"Variable declaration shadows macro arg ${node.var.name}",
+                    self.span(replace(node.span, end=node.var.span.end)),
+                )
         values: dict[str, object] = {}
         for name in node.__fields__:
             value = getattr(node, name)
@@ -279,28 +291,27 @@ def _same_signature(a: ast.Macro, b: ast.Macro) -> bool:
     return [p.kind for p in a.params] == [p.kind for p in b.params]
 
 
-def _why_not(macro: ast.Macro, args: Sequence[ast.Expr | ast.TypeExpr]) -> str:
+def _distance(macro: ast.Macro, args: Sequence[ast.Expr | ast.TypeExpr]) -> tuple[int, int]:
+    """How far a definition is from fitting a call: parameters too few or many, then misfits."""
+    misfits = sum(1 for p, a in zip(macro.params, args) if not _accepts(p, a))
+    return abs(len(macro.params) - len(args)), misfits
+
+
+def _why_not(
+    macro: ast.Macro, args: Sequence[ast.Expr | ast.TypeExpr]
+) -> list[tuple[str, Span]]:
+    """What keeps a definition from fitting a call."""
     if len(macro.params) != len(args):
-        return (
-            f"{macro.name}() has the wrong number of arguments. Expected: {len(macro.params)} but"
-            f" got {len(args)}."
+        text = (
+            f"The closest definition of {macro.name}() has a different number of arguments."
+            f" Expected: {len(macro.params)} but got {len(args)}"
         )
+        return [(text, macro.span)]
+    labels = []
     for param, arg in zip(macro.params, args):
         if not _accepts(param, arg):
-            what = "a variable" if param.kind == "var" else "a map"
-            return f"Argument '{param.name}' must be {what}"
-    return "This definition does not match"
-
-
-def _locals(macro: ast.Macro) -> set[str]:
-    """Variables that the body makes: by assignment, ``let`` or as loop variable."""
-    found = set()
-    for node in walk(macro.body):
-        match node:
-            case ast.Assign(target=ast.Var(name=name), op="="):
-                found.add(name)
-            case ast.Let():
-                found.add(node.var.name)
-            case ast.ForRange() | ast.ForMap():
-                found.add(node.var.name)
-    return found
+            what = f"variable for arg ${param.name}" if param.kind == "var" else f"map for arg {param.name}"
+            text = f"Mismatched arg. {macro.name}() expects a {what} but got an expression."
+            labels.append((text, arg.span))
+            labels.append(("This is the argument in the closest definition.", param.span))
+    return labels

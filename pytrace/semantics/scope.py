@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 class Variable:
     """A scratch variable of one body. Compared by identity."""
 
-    __slots__ = ("assigned", "block", "declared", "loop", "name", "read", "span", "whole")
+    __slots__ = (
+        "assigned", "block", "declared", "loop", "name", "origin", "read", "span", "whole",
+    )  # fmt: skip
 
     def __init__(self, name: str, span: Span, block: ast.Block | None) -> None:
         self.name = name
@@ -29,6 +31,8 @@ class Variable:
         self.assigned = False
         self.read = False
         self.loop = False
+        self.origin = "This is the initial assignment."
+        """What messages say of the place where it comes to life."""
         self.whole: ast.Node | None = None
         """The statement that gives it its first value, if that opens its life."""
 
@@ -78,6 +82,7 @@ class _Resolver:
         if loop_var is not None:
             variable = self._declare(loop_var, loop_var.span, block)
             variable.assigned = variable.loop = True
+            variable.origin = "This is the loop variable."
         ended: ast.Stmt | None = None
         for stmt in block.stmts:
             if ended is not None:
@@ -164,9 +169,12 @@ class _Resolver:
                 f"Variable ${_shown(stmt.var.name)} was already declared."
                 " Variable shadowing is not allowed.",
                 here,
-                labels=[("This is the initial declaration.", known.span)],
+                labels=[(known.origin, known.span)],
             )
+            self.result.of[stmt.var] = known
+            return
         variable = self._declare(stmt.var, here, self._here())
+        variable.origin = "This is the initial declaration."
         variable.declared = stmt.type
         variable.assigned = stmt.value is not None
         variable.whole = stmt if stmt.value is not None else None
@@ -178,7 +186,7 @@ class _Resolver:
                 "shadowing",
                 f"Loop declaration shadows existing variable: ${_shown(var.name)}",
                 var.span,
-                labels=[("This is the initial declaration.", known.span)],
+                labels=[(known.origin, known.span)],
             )
         self.loops.append(stmt)
         self.for_depth += 1

@@ -129,16 +129,18 @@ def _typed(t: Typing, made: BuiltinCall, builtin: Builtin) -> Type:
             made.span,
             hints=["--unsafe allows it"],
         )
-    if t.for_depth and not builtin.in_for:
+    if builtin.probe_only and t.is_function:
+        name = made.name.removeprefix(RAW_PREFIX)
+        return t.error("not-here", f"Builtin {name} not supported outside probe", made.span)
+    found = builtin.returns if isinstance(builtin.returns, Type) else builtin.returns(t, made)
+    if t.for_depth and not builtin.in_for and not isinstance(found, NoneType):
         return t.error(
             "not-in-for",
             f"'{made.name}' builtin is not allowed in a for-loop",
             made.span,
             hints=["read it into a variable before the loop"],
         )
-    if isinstance(builtin.returns, Type):
-        return builtin.returns
-    return builtin.returns(t, made)
+    return found
 
 
 def _call_of(node: ast.Call) -> BuiltinCall:
@@ -181,18 +183,36 @@ def _argument(t: Typing, builtin: Builtin, param: Arg, arg: ast.Expr, span: Span
         return True
     if param.kind == "type" or _is_type(arg):
         return True
-    found = value_type(t.expr(arg))
+    found = t.expr(arg)
     if isinstance(found, NoneType):
         return not t.reporting or param.kind == "any"
-    wanted = _WANTED.get(param.kind)
-    if wanted is None or wanted[0](t, arg, found):
+    fits = _FITS.get(param.kind)
+    if fits is None or fits(t, arg, found):
         return True
-    t.error(
-        "bad-argument",
-        f"{builtin.name}() only supports {wanted[1]} arguments ({settled(found)} provided)",
-        span,
-    )
+    t.error("bad-argument", _complaint(t, builtin, param, arg, found), span)
     return False
+
+
+def _complaint(t: Typing, builtin: Builtin, param: Arg, arg: ast.Expr, found: Type) -> str:
+    """What is wrong with an argument, in the contract's words."""
+    name, kind = builtin.name, t.kind(arg)
+    match param.kind:
+        case "text":
+            return f"{name}() expects a string literal ({kind} provided)"
+        case "number":
+            return f"{name}() expects a int literal ({kind} provided)"
+        case "string":
+            return (
+                f"{name}() expects a string, integer or a pointer type as first argument"
+                f" ({settled(found)} provided)"
+            )
+        case "address":
+            return f"{name}() expects an integer or pointer argument"
+        case "int":
+            # Functions of one number alone name its type.
+            if builtin.aggregate and len(builtin.params) == 1:
+                return f"{name}() only supports integer arguments ({settled(found)} provided)"
+    return f"{name}() only supports {_WORDS[param.kind]} arguments ({kind} provided)"
 
 
 def _is_type(arg: object) -> bool:
@@ -201,26 +221,36 @@ def _is_type(arg: object) -> bool:
     )
 
 
-_WANTED: dict[str, tuple[Callable[[Typing, ast.Expr, Type], bool], str]] = {
-    "int": (lambda t, arg, found: isinstance(found, (Int, Bool, Enum)), "integer"),
-    "string": (
-        lambda t, arg, found: (
-            isinstance(found, (Str, Ptr, Int))
-            or (isinstance(found, Array) and found.elem.size == 1)
-        ),
-        "string or pointer",
-    ),
-    "pointer": (lambda t, arg, found: isinstance(found, (Ptr, Int)), "pointer or integer"),
-    "text": (lambda t, arg, found: isinstance(t.literal(arg), bytes), "string literal"),
-    "number": (
-        lambda t, arg, found: (
-            isinstance(t.literal(arg), int) and not isinstance(t.literal(arg), bool)
-        ),
-        "integer literal",
-    ),
-    "buffer": (lambda t, arg, found: isinstance(found, (Str, Ptr, Int, Array, Buf)), "buffer"),
-    "strict_string": (lambda t, arg, found: isinstance(found, Str), "string"),
+def _is_number(t: Typing, arg: ast.Expr, found: Type) -> bool:
+    return isinstance(found, (Int, Enum))
+
+
+def _is_address(t: Typing, arg: ast.Expr, found: Type) -> bool:
+    return isinstance(found, (Ptr, Int))
+
+
+def _is_text_like(t: Typing, arg: ast.Expr, found: Type) -> bool:
+    if isinstance(found, Array):
+        return found.elem.size == 1
+    return isinstance(found, (Str, Ptr, Int))
+
+
+def _is_int_literal(t: Typing, arg: ast.Expr, found: Type) -> bool:
+    return isinstance(t.literal(arg), int) and not isinstance(t.literal(arg), bool)
+
+
+_FITS: dict[str, Callable[[Typing, ast.Expr, Type], bool]] = {
+    "int": _is_number,
+    "string": _is_text_like,
+    "pointer": _is_address,
+    "address": _is_address,
+    "text": lambda t, arg, found: t.is_text(arg),
+    "number": _is_int_literal,
+    "buffer": lambda t, arg, found: isinstance(found, (Str, Ptr, Int, Array, Buf)),
+    "strict_string": lambda t, arg, found: isinstance(found, Str),
 }
+_WORDS = {"int": "int", "pointer": "integer or pointer", "buffer": "buffer",
+          "strict_string": "string"}  # fmt: skip
 
 
 def _function_call(t: Typing, node: ast.Call, fn: ast.Fn) -> Type:

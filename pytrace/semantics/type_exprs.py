@@ -375,10 +375,11 @@ def _index(t: Typing, node: ast.Index) -> Type:
             f" Got: {settled(index)}",
             node.span,
         )
-    if isinstance(value, int) and isinstance(base, Array) and not 0 <= value < base.count:
+    count = base.count if isinstance(base, Array) else 0
+    if isinstance(value, int) and count and not 0 <= value < count:
         return t.error(
             "index-bounds",
-            f"the index {value} is out of bounds for array of size {base.count}",
+            f"the index {value} is out of bounds for array of size {count}",
             node.span,
         )
     return elem

@@ -37,9 +37,20 @@ if TYPE_CHECKING:
 def body(t: Typing, block: ast.Block) -> None:
     """A block whose value nobody wants: a trailing expression is a statement."""
     for stmt in block.stmts:
-        statement(t, stmt)
+        if isinstance(stmt, ast.ExprStmt) and stmt is block.stmts[-1] and block.value is None:
+            _expression_statement(t, stmt.expr, _call_span(stmt))
+        else:
+            statement(t, stmt)
     if block.value is not None:
         _expression_statement(t, block.value, block.value.span)
+
+
+def _call_span(stmt: ast.ExprStmt) -> Span:
+    """Span of a statement's expression: of the macro call, where it is what a macro gave."""
+    span = stmt.expr.span
+    while span.expanded_from is not None and span.expanded_from is not stmt.span.expanded_from:
+        span = span.expanded_from
+    return span
 
 
 def valued_block(t: Typing, block: ast.Block) -> Type:
@@ -122,11 +133,8 @@ def _if(t: Typing, stmt: ast.If) -> None:
 
 
 def _expression_statement(t: Typing, node: ast.Expr, span: Span) -> None:
-    """``span`` is the statement's, its semicolon included."""
+    """``span`` is where a dropped value is reported."""
     match node:
-        case ast.IfExpr() | ast.BlockExpr():
-            t.expr(node)
-            return
         case ast.Call() | ast.Ident():
             builtin = type_calls.find(t, node.name)
             if builtin is not None and builtin.aggregate:
@@ -226,7 +234,7 @@ def store_variable(t: Typing, variable: Variable, value: Type, node: ast.Expr, s
             return
         value = value_type(value)
     if is_void(value):
-        t.error("void-value", "Invalid expression for assignment", span)
+        t.error("void-value", "Value 'void' cannot be assigned to a scratch variable.", span)
         return
     if variable.declared is not None:
         _store_declared(t, variable, value, node, span)
@@ -312,7 +320,7 @@ def _assign_map(t: Typing, stmt: ast.Assign, target: ast.Map | ast.MapAccess) ->
     value = _assigned_value(t, stmt, current)
     t.types[target] = current
     if is_void(value):
-        t.error("void-value", "Invalid expression for assignment", stmt.span)
+        t.error("void-value", "Value 'void' cannot be assigned to a map.", stmt.span)
         return
     if isinstance(value, Aggregate):
         _copied_aggregate(t, stmt, node, value)
@@ -342,10 +350,10 @@ def _copied_aggregate(t: Typing, stmt: ast.Assign, node: ast.Map, value: Aggrega
     if isinstance(source, ast.MapAccess):
         name = source.map.name
     info = t.env.map(node.name)
-    info.assigned = True
+    info.assigned = info.copied = True
     if isinstance(info.value, Int) and value.castable:
         return
-    call = f"{value.kind}()" if value.kind == "count" else f"{value.kind}(retval)"
+    call = f"{value.kind}({_EXAMPLES.get(value.kind, 'retval')})"
     hints = []
     if value.castable:
         hints.append(
@@ -359,6 +367,10 @@ def _copied_aggregate(t: Typing, stmt: ast.Assign, node: ast.Map, value: Aggrega
         stmt.span,
         hints=hints,
     )
+
+
+_EXAMPLES = {"count": "", "stats": "arg2", "lhist": "rand %10, 0, 10, 1"}
+"""Arguments in the calls that messages show."""
 
 
 # ---------------------------------------------------------------- loops
@@ -444,7 +456,7 @@ def _return(t: Typing, stmt: ast.Return) -> None:
                 stmt.span,
             )
         return
-    if isinstance(found, (Int, Bool, Enum, NoneType)) or is_void(found):
+    if stmt.value is None or isinstance(found, (Int, Enum, NoneType)):
         return
     t.error(
         "return-type",

@@ -41,6 +41,12 @@ class Typing:
         return self.instance.context
 
     @property
+    def provider_name(self) -> str:
+        """The kind of probe in messages: ``begin``, ``kprobe``."""
+        targets = self.instance.targets
+        return targets[0][0].provider if targets else self.context.probetype
+
+    @property
     def is_function(self) -> bool:
         return isinstance(self.instance.probe, ast.Fn)
 
