@@ -34,7 +34,7 @@ class Generator:
         self.result = result
         self.cells = [self.b.cell(f"c{n}") for n in range(5)]
         self.slots = [self.b.slot(f"s{n}", size) for n, size in enumerate((8, 24, 40, 72))]
-        self.budget = 60
+        self.budget = 40
 
     def function(self) -> ir.Block:
         b = self.b
