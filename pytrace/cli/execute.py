@@ -74,9 +74,7 @@ def _open_output(options: Options) -> OutputStream:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         fd = os.open(options.output, flags, 0o644)
     except OSError as error:
-        raise UsageError(
-            f"failed to open file '{options.output}': {error.strerror}"
-        ) from None
+        raise UsageError(f"failed to open file '{options.output}': {error.strerror}") from None
     return OutputStream(fd, options.buffering)
 
 

@@ -58,10 +58,6 @@ Commands:
 """
 
 
-class Leave(Exception):
-    """The user wants to go."""
-
-
 class Repl:
     """One session at the prompt."""
 
@@ -74,23 +70,22 @@ class Repl:
         self.without_value = frozenset(
             name for name, builtin in registry.load_all().items() if builtin.returns == VOID
         )
+        self.leaving = False
         self._goes_on: tuple[str, bool] = ("", False)
 
     def loop(self, read: Reader) -> int:
         """Read and run inputs until the end of input or ``:quit``; gives the exit code."""
-        while True:
+        while not self.leaving:
             try:
                 text = read()
             except EOFError:
                 self.show("\n" if os.isatty(1) else "")
-                return 0
+                break
             except KeyboardInterrupt:
                 self.show("\n" if os.isatty(1) else "")
                 continue
-            try:
-                guarded(lambda: self.take(text))  # noqa: B023 - called at once
-            except Leave:
-                return 0
+            guarded(lambda: self.take(text))  # noqa: B023 - called at once
+        return 0
 
     def goes_on(self, text: str) -> bool:
         """True if the next line belongs to the same input."""
@@ -217,7 +212,7 @@ class Repl:
 
     def quit(self, argument: str) -> None:
         """leave, as Ctrl-D does"""
-        raise Leave
+        self.leaving = True
 
     def list(self, argument: str) -> None:
         """list attach points that match a pattern"""
