@@ -56,6 +56,13 @@ def bash_without_readline() -> str | None:
     return None if binary.symbol("readline") else "/bin/bash has no symbol readline"
 
 
+def no_cpu_v4() -> str | None:
+    from pytrace.kernel.live import LiveKernel
+
+    known = LiveKernel().supports("cpu_v4")
+    return None if known else "the kernel does not know instructions of cpu v4"
+
+
 # Bits of the capability sets, linux/capability.h.
 CAPABILITIES = {"CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38, "CAP_BPF": 39}
 
@@ -110,6 +117,7 @@ FEATURES = {
     "root": Feature("rights", "sudo make test", no_rights),
     "tracefs": Feature("rights", "sudo make test, with tracefs mounted", no_tracefs),
     "btf": Feature("kernel", KERNEL, no_btf),
+    "cpu_v4": Feature("kernel", KERNEL, no_cpu_v4),
     "conformance-cases": Feature("data", "PYTRACE_CONFORMANCE=DIRECTORY", no_conformance_cases),
     # Found by trying, in the tests that need them.
     "kprobe": Feature("kernel", KERNEL),

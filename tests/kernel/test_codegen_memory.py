@@ -243,15 +243,14 @@ def test_kernel_objects_are_loaded_from_directly() -> None:
     assert results[0] == 1
 
 
-def test_atomic_additions_of_both_widths() -> None:
+@pytest.mark.parametrize("cpu", ["v2", "v3", pytest.param("v4", marks=pytest.mark.needs("cpu_v4"))])
+def test_atomic_additions_of_both_widths(cpu: str) -> None:
     b = Builder()
     b.atomic_add(b.map_value(RESULT), 0, b.load(b.context(), 0, 8))
     b.atomic_add(b.map_value(RESULT), 8, b.load(b.context(), 0, 8), size=4)
     b.atomic_add(b.state(64 - 8), 0, 5)
-    m = module(prog(b.finish()))
-    for cpu in ("v2", "v3", "v4"):
-        with Loaded(compile_checked(m, cpu=cpu)) as loaded:
-            for _ in range(3):
-                loaded.run("prog", (1 << 64) - 1)
-            assert loaded.results(2) == ((1 << 64) - 3, (1 << 32) - 3)
-            assert loaded.state(56) == 15
+    with Loaded(compile_checked(module(prog(b.finish())), cpu=cpu)) as loaded:
+        for _ in range(3):
+            loaded.run("prog", (1 << 64) - 1)
+        assert loaded.results(2) == ((1 << 64) - 3, (1 << 32) - 3)
+        assert loaded.state(56) == 15

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.needs("root")
 
 MASK = (1 << 64) - 1
 MIN = 1 << 63
-CPUS = ("v2", "v3", "v4")
+CPUS = ("v2", "v3", pytest.param("v4", marks=pytest.mark.needs("cpu_v4")))
 EDGES = (0, 1, 2, 3, 7, 63, 64, 65, 255, 1 << 31, (1 << 32) - 1, 1 << 32, MIN - 1, MIN, MIN + 1,
          MASK - 6, MASK - 1, MASK)  # fmt: skip
 
