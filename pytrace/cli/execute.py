@@ -1,17 +1,16 @@
-"""Runs a compiled program: child or process to follow, output, load, session."""
+"""A compiled program on this machine: load it, attach it, and stay until it ends."""
 
 from __future__ import annotations
 
 import os
 
-from pytrace.base.errors import UsageError
-from pytrace.cli.checks import check_machine
+from pytrace.base.errors import UsageError, VerifierError
 from pytrace.cli.run import wants_color
 from pytrace.linux.attach import Linux
-from pytrace.linux.process import name_process
+from pytrace.linux.process import name_process, open_pidfd
 from pytrace.linux.syscall import Syscalls
 from pytrace.output.sink import SinkOptions, create
-from pytrace.output.stream import OutputStream
+from pytrace.output.stream import OutputStream, write_error
 from pytrace.runtime.loader import load
 from pytrace.runtime.params import RunParams
 from pytrace.runtime.session import Session, SessionOptions
@@ -19,102 +18,117 @@ from pytrace.runtime.session import Session, SessionOptions
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Final
 
     from pytrace.cli.options import Options
     from pytrace.linux.process import Child
     from pytrace.model.compiled import CompiledProgram
 
+NAME: Final = "pytrace"
+"""What scripts see as the ``comm`` of this process."""
+
+STDOUT: Final = 1
+
 
 def execute(program: CompiledProgram, options: Options, environ: Mapping[str, str]) -> int:
-    """Runs ``program`` to its end and gives the exit code."""
-    check_machine()
-    name_process("pytrace")
+    """Run to the end; gives the exit code. The process is expected to end soon after.
+
+    Raises ``PytraceError`` for what the user can do something about.
+    """
+    name_process(NAME)
     sys = Syscalls()
-    stream = _open_output(options)
-    sink_options = SinkOptions(
-        quiet=options.quiet, warnings=options.warnings, color=wants_color(environ)
-    )
-    sink = create(options.format, stream, sink_options)
-    child: Child | None = None
+    fd = open_output(options.output)
     pidfd = -1
+    child = None
     try:
-        if options.command is not None:
-            child = _start(sys, options.command, _needs_exec(program))
         if options.pid is not None:
-            pidfd = _follow(sys, options.pid)
-        linux = Linux(sys, pid=-1 if options.pid is None else options.pid)
+            pidfd = open_process(sys, options.pid)
+        if options.command:
+            child = start_command(sys, options.command, environ)
+        color = wants_color(environ)
+        sink_options = SinkOptions(quiet=options.quiet, warnings=options.warnings, color=color)
+        sink = create(options.format, OutputStream(fd, options.buffering), sink_options)
         params = RunParams(
-            child_pid=child.pid if child is not None else 0, filter_pid=options.pid or 0
+            child_pid=child.pid if child else 0,
+            filter_pid=options.pid or 0,
         )
+        linux = Linux(sys, pid=options.pid if options.pid is not None else -1)
         loaded = load(program, linux, params)
         try:
-            session = Session(
-                loaded,
-                sink,
-                SessionOptions(
-                    child=child, pidfd=pidfd, verbose=options.verbose, dry_run=options.dry_run
-                ),
-            )
-            return session.run()
+            return Session(loaded, sink, session_options(options, child, pidfd)).run()
         finally:
+            sink.flush()
             loaded.close()
+    except VerifierError as error:
+        write_error(refusal(error, options.verbose, wants_color(environ)))
+        return error.exit_code
     finally:
         if child is not None:
             child.close()
-        if pidfd >= 0:
-            os.close(pidfd)
-        if stream.fd != 1:
-            os.close(stream.fd)
+        for opened in (pidfd, fd if fd != STDOUT else -1):
+            if opened >= 0:
+                os.close(opened)
 
 
-def _open_output(options: Options) -> OutputStream:
-    if options.output is None:
-        return OutputStream(1, options.buffering)
+def session_options(options: Options, child: Child | None, pidfd: int) -> SessionOptions:
+    return SessionOptions(
+        child=child, pidfd=pidfd, verbose=options.verbose, dry_run=options.dry_run
+    )
+
+
+def open_output(path: str | None) -> int:
+    """The descriptor that the program's output goes to; of ``-o`` a new one."""
+    if path is None:
+        return STDOUT
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        fd = os.open(options.output, flags, 0o644)
+        return os.open(os.fsencode(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     except OSError as error:
-        raise UsageError(f"failed to open file '{options.output}': {error.strerror}") from None
-    return OutputStream(fd, options.buffering)
+        raise UsageError(f'Failed to open output file: "{path}": {error.strerror}') from None
 
 
-def _needs_exec(program: CompiledProgram) -> bool:
-    """USDT semaphores can be raised only in a process whose program is already loaded."""
-    return any(spec.provider == "usdt" for spec in program.attach)
-
-
-def _start(sys: Syscalls, command: str, stop_after_exec: bool) -> Child:
-    from pytrace.linux.process import start_child
-
-    words = command.split()
-    if not words:
-        raise UsageError("Failed to fork child: the command is empty")
-    path = _find_program(words[0])
-    try:
-        return start_child(sys, path, words, stop_after_exec=stop_after_exec)
-    except OSError as error:
-        raise UsageError(
-            f"Failed to fork child: Path '{words[0]}' does not exist or is not executable"
-            f" ({error.strerror})"
-        ) from None
-
-
-def _find_program(name: str) -> str:
-    if "/" in name:
-        return name
-    for directory in os.environ.get("PATH", os.defpath).split(":"):
-        path = os.path.join(directory or ".", name)
-        if os.access(path, os.X_OK) and not os.path.isdir(path):
-            return path
-    return name
-
-
-def _follow(sys: Syscalls, pid: int) -> int:
-    from pytrace.linux.process import open_pidfd
-
+def open_process(sys: Syscalls, pid: int) -> int:
+    """A descriptor of the process of ``-p``, readable once it has ended."""
     try:
         return open_pidfd(sys, pid)
     except OSError as error:
         raise UsageError(
             f"Failed to attach to pid: Unable to open pidfd ({error.strerror})"
         ) from None
+
+
+def start_command(sys: Syscalls, command: str, environ: Mapping[str, str]) -> Child:
+    """The command of ``-c``, started and waiting. It is split at each single space."""
+    from pytrace.linux.process import start_child
+
+    words = command.split(" ")
+    path = find_command(words[0], environ.get("PATH", os.defpath))
+    if path is not None:
+        try:
+            return start_child(sys, path, words)
+        except OSError as error:
+            raise UsageError(f"Failed to fork child: {path}: {error.strerror}") from None
+    raise UsageError(
+        f"Failed to fork child: Path '{words[0]}' does not exist or is not executable "
+        "(No such file or directory)"
+    )
+
+
+def find_command(name: str, path: str) -> str | None:
+    """The executable file that a command's first word means, or None."""
+    places = [""] if "/" in name else [f"{place}/" for place in path.split(":") if place]
+    for place in places:
+        if name and os.path.isfile(place + name) and os.access(place + name, os.X_OK):
+            return place + name
+    return None
+
+
+def refusal(error: VerifierError, verbose: bool, color: bool) -> str:
+    """What is told when the verifier refuses a prog: the kernel's reason under the script's line,
+    and with ``-v`` the whole log."""
+    from pytrace.base.diagnostics import ERROR, Diagnostic, render
+
+    text = f"ERROR: {error}\n"
+    if error.summary:
+        reason = Diagnostic(severity=ERROR, code="verifier", message=error.summary, span=error.span)
+        text = f"{render(reason, color=color)}{text}"
+    return f"{error.log.rstrip()}\n{text}" if verbose else text

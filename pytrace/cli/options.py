@@ -11,6 +11,7 @@ from __future__ import annotations
 from pytrace.base.errors import UsageError
 from pytrace.base.text import parse_integer
 from pytrace.model.request import MODES, STAGES
+from pytrace.output.sink import FORMATS
 from pytrace.output.stream import MODES as BUFFERINGS
 
 TYPE_CHECKING = False
@@ -152,6 +153,9 @@ def _output(options: Options, value: str) -> None:
 
 
 def _format(options: Options, value: str) -> None:
+    if value not in FORMATS:
+        valid = ", ".join(f"'{name}'" for name in FORMATS)
+        raise UsageError(f'Invalid output format "{value}"\nValid formats: {valid}')
     options.format = value
 
 

@@ -126,6 +126,7 @@ def test_process_ids(text: str, pid: int) -> None:
     [
         (["-q"], "USAGE: filename or -e 'program' required."),
         (["-B", "foo", "x"], "USAGE: -B must be either 'line', 'full', or 'none'."),
+        (["-f", "xml", "x"], "Invalid output format \"xml\"\nValid formats: 'text', 'json'"),
         (["-d", "foo", "x"], "USAGE: invalid option for -d: foo"),
         (["-d", "ast,", "x"], "USAGE: invalid option for -d: "),
         (["-dd", "x"], "USAGE: invalid option for -d: d"),
