@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytrace.base.text import closest, is_wildcard
 from pytrace.base.types import UNKNOWN
-from pytrace.model.probing import ParseProblem, ProbeContext, ProgShape, Target
+from pytrace.model.probing import ProbeContext, ProgShape, Target
 from pytrace.probes.interval import PERF_CONTEXT
 from pytrace.probes.provider import Provider
 from pytrace.probes.registers import registers
@@ -51,26 +51,21 @@ class CounterProvider(Provider):
             return self.count_problem(ap, "1 or 2")
         event = ap.parts[0]
         if is_wildcard(event):
-            return self._problem(f"wildcards are not allowed for {self.name} probe type")
+            return self.problem(f"wildcards are not allowed for {self.name} probe type")
         if event not in self.table:
             guess = closest(event, list(self.table))
             hints = (f"Did you mean {guess}?",) if guess else ()
-            return self._problem(f"No matches for {self.name} {event}.", *hints)
+            return self.problem(f"No matches for {self.name} {event}.", *hints)
         number, count = self.table[event]
         if len(ap.parts) == 2:
             text = ap.parts[1]
             if not text.isdigit():
-                return self._problem(
-                    f"Invalid count for {self.name} probe: invalid integer: {text}"
-                )
+                return self.problem(f"Invalid count for {self.name} probe: invalid integer: {text}")
             count = int(text)
             if count < 1:
-                return self._problem(f"{self.name} count should be a positive integer")
+                return self.problem(f"{self.name} count should be a positive integer")
         name = f"{self.name}:{event}:{count}"
         return Target(provider=self.name, name=name, args=(self.kind, number, count))
-
-    def _problem(self, message: str, *hints: str) -> ParseProblem:
-        return ParseProblem(code="attach-point", message=message, hints=hints)
 
     def context(self, target: Target, kernel: KernelInfo) -> ProbeContext:
         return ProbeContext(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytrace.base.types import CONTEXT, UNKNOWN, Ptr, Struct
-from pytrace.model.probing import ParseProblem, ProbeContext, ProgShape, Target
+from pytrace.model.probing import ProbeContext, ProgShape, Target
 from pytrace.probes.provider import Provider
 from pytrace.probes.registers import registers
 
@@ -42,15 +42,15 @@ class TimerProvider(Provider):
             return self.count_problem(ap, "1 or 2")
         unit, text = ap.parts
         if unit not in UNITS:
-            return self._problem(
+            return self.problem(
                 f"{unit} is not an accepted unit of time",
                 f"the units are {', '.join(UNITS)}: {self.name}:s:1, {self.name}:hz:99",
             )
         number = _number(text)
         if number is None:
-            return self._problem(f"Invalid rate of {self.name} probe: invalid integer: {text}")
+            return self.problem(f"Invalid rate of {self.name} probe: invalid integer: {text}")
         if number <= 0:
-            return self._problem(f"{self.name} frequency should be a positive integer")
+            return self.problem(f"{self.name} frequency should be a positive integer")
         name = f"{self.name}:{unit}:{number}"
         if unit == "hz":
             return Target(provider=self.name, name=name, args=(0, number))
@@ -64,20 +64,17 @@ class TimerProvider(Provider):
         number = _number(text[:digits])
         scale = DURATIONS.get(text[digits:] or "ns")
         if number is None or scale is None:
-            return self._problem(f"Invalid rate of {self.name} probe: invalid integer: {text}")
+            return self.problem(f"Invalid rate of {self.name} probe: invalid integer: {text}")
         period = number * scale
         if period == 0:
-            return self._problem(f"{self.name} frequency should be a positive integer")
+            return self.problem(f"{self.name} frequency should be a positive integer")
         if period < MINIMUM_NS:
-            return self._problem(
+            return self.problem(
                 f"Invalid rate of {self.name} probe. Minimum is 1000 or 1us. Found: {period}"
                 " nanoseconds"
             )
         name = f"{self.name}:us:{period // 1000}"
         return Target(provider=self.name, name=name, args=(period, 0))
-
-    def _problem(self, message: str, *hints: str) -> ParseProblem:
-        return ParseProblem(code="attach-point", message=message, hints=hints)
 
     def context(self, target: Target, kernel: KernelInfo) -> ProbeContext:
         return ProbeContext(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pytrace.base.errors import AttachError, NotSupported
 from pytrace.base.text import closest, is_wildcard
-from pytrace.base.types import CONTEXT, KERNEL, Ptr, Struct
+from pytrace.base.types import KERNEL
 from pytrace.kernel.info import Unknown
 from pytrace.model.probing import ParseProblem, ProbeContext, ProgShape, Target
 from pytrace.probes.provider import Provider
-from pytrace.probes.registers import arguments, registers, return_value
+from pytrace.probes.registers import PT_REGS, arguments, registers, return_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pytrace.model.probing import AttachText
     from pytrace.probes.provider import Expanded, Parsed
 
-PT_REGS: Final = Ptr(to=Struct(kind="struct", name="pt_regs", bytes=0), space=CONTEXT)
 
 ENTRY_SYSCALLS: Final = {
     "do_sys_openat2": "sys_enter_openat", "do_sys_open": "sys_enter_openat",
@@ -51,9 +50,9 @@ class KprobeProvider(Provider):
         function, plus, offset_text = text.partition("+")
         offset = _integer(offset_text) if plus else 0
         if offset is None:
-            return self._problem(f"Invalid offset: {offset_text}")
+            return self.problem(f"Invalid offset: {offset_text}")
         if plus and self.returns:
-            return self._problem("Offset not allowed")
+            return self.problem("Offset not allowed")
         name = f"{self.name}:{module + ':' if module else ''}{function}"
         return Target(
             provider=self.name,
@@ -61,9 +60,6 @@ class KprobeProvider(Provider):
             args=(module, function, offset),
             wildcard=is_wildcard(function) or is_wildcard(module),
         )
-
-    def _problem(self, message: str, *hints: str) -> ParseProblem:
-        return ParseProblem(code="attach-point", message=message, hints=hints)
 
     def expand(self, target: Target, kernel: KernelInfo, pid: int | None) -> Expanded:
         module, function, offset = target.args
@@ -73,7 +69,7 @@ class KprobeProvider(Provider):
             return (target,)
         found = kernel.functions(str(function), str(module))
         if isinstance(found, Unknown):
-            return self._problem(
+            return self.problem(
                 f"Functions cannot be listed here: {found.reason}",
                 "name the function without wildcards",
             )

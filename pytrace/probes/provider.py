@@ -60,13 +60,14 @@ class Provider:
         """Attach points whose text matches a pattern, for ``-l``."""
         return iter(())
 
+    def problem(self, message: str, *hints: str, code: str = "attach-point") -> ParseProblem:
+        """What is wrong with an attach point, and what to do."""
+        return ParseProblem(code=code, message=message, hints=hints)
+
     def count_problem(self, ap: AttachText, wanted: str) -> ParseProblem:
         found = len(ap.parts)
         unit = "argument" if wanted == "1" else "arguments"
-        return ParseProblem(
-            code="attach-point",
-            message=f"{self.name} probe type requires {wanted} {unit}, found {found}",
-        )
+        return self.problem(f"{self.name} probe type requires {wanted} {unit}, found {found}")
 
 
 MODULES: Final = (

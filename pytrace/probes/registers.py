@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytrace.base.types import U64
+from pytrace.base.types import CONTEXT, U64, Ptr, Struct
 from pytrace.model.probing import CtxValue
 
 TYPE_CHECKING = False
@@ -17,6 +17,9 @@ X86_64_ARGUMENTS: Final = ("di", "si", "dx", "cx", "r8", "r9")
 
 AARCH64: Final = (*(f"r{n}" for n in range(31)), "sp", "pc", "pstate")
 AARCH64_ARGUMENTS: Final = tuple(f"r{n}" for n in range(8))
+
+PT_REGS: Final = Ptr(to=Struct(kind="struct", name="pt_regs", bytes=0), space=CONTEXT)
+"""Type of ``ctx`` in probes of the kprobe family: ``struct pt_regs *``."""
 
 
 def registers(arch: str) -> tuple[tuple[str, CtxValue], ...]:

@@ -74,9 +74,7 @@ class SelfProvider(Provider):
                 hints=("the only one is signal: self:signal:SIGUSR1",),
             )
         if signal != "SIGUSR1":
-            return ParseProblem(
-                code="attach-point", message=f"{signal} is not a supported signal"
-            )
+            return ParseProblem(code="attach-point", message=f"{signal} is not a supported signal")
         return Target(provider=self.name, name=f"self:signal:{signal}", args=(SELF, signal))
 
     def context(self, target: Target, kernel: KernelInfo) -> ProbeContext:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pytrace.base.text import closest, is_wildcard, matches
-from pytrace.base.types import CONTEXT, USER, Ptr, Struct
+from pytrace.base.types import USER
 from pytrace.model.probing import ParseProblem, ProbeContext, ProgShape, Target
 from pytrace.probes.provider import Provider
-from pytrace.probes.registers import arguments, registers, return_value
+from pytrace.probes.registers import PT_REGS, arguments, registers, return_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from pytrace.model.compiled import AttachSpec
     from pytrace.model.probing import AttachText
     from pytrace.probes.provider import Expanded, Parsed
-
-PT_REGS: Final = Ptr(to=Struct(kind="struct", name="pt_regs", bytes=0), space=CONTEXT)
 
 
 class UprobeProvider(Provider):
@@ -47,9 +45,9 @@ class UprobeProvider(Provider):
         function, plus, offset_text = text.partition("+") if not quoted else (text, "", "")
         offset = _integer(offset_text) if plus else 0
         if offset is None:
-            return self._problem(f"Invalid offset: {offset_text}")
+            return self.problem(f"Invalid offset: {offset_text}")
         if offset and self.returns:
-            return self._problem("Offset not allowed")
+            return self.problem("Offset not allowed")
         address = _integer(function)
         return Target(
             provider=self.name,
@@ -59,16 +57,13 @@ class UprobeProvider(Provider):
             wildcard=is_wildcard(path) or (is_wildcard(function) and not quoted),
         )  # fmt: skip
 
-    def _problem(self, message: str, *hints: str) -> ParseProblem:
-        return ParseProblem(code="attach-point", message=message, hints=hints)
-
     def expand(self, target: Target, kernel: KernelInfo, pid: int | None) -> Expanded:
         path, function, address, offset = target.args
         assert isinstance(path, str) and isinstance(function, str)
         assert isinstance(address, int) and isinstance(offset, int)
         paths = kernel.resolve_target(path, pid)
         if not paths:
-            return self._problem(
+            return self.problem(
                 f"{self.name} target file '{path}' does not exist or is not executable"
             )
         found: list[Target] = []
@@ -105,7 +100,7 @@ class UprobeProvider(Provider):
                 continue
             seen.add((symbol.name, symbol.offset))
             if offset and offset >= max(symbol.size, 1):
-                return self._problem(
+                return self.problem(
                     f"Offset outside the function bounds ('{symbol.name}' size is {symbol.size})"
                 )
             made.append(self._target(info, path, symbol, offset))
@@ -123,7 +118,7 @@ class UprobeProvider(Provider):
         """An address of the file as its symbols count: the symbol around it gives the offset."""
         around = [s for s in info.symbols if s.address <= address < s.address + max(s.size, 1)]
         if not around:
-            return self._problem(f"Could not resolve address: {path}:0x{address:x}")
+            return self.problem(f"Could not resolve address: {path}:0x{address:x}")
         symbol = around[0]
         return (
             Target(

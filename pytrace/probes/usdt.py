@@ -12,8 +12,8 @@ from pytrace.model.probing import (
     UserOperand,
 )
 from pytrace.probes.provider import Provider
-from pytrace.probes.registers import registers
-from pytrace.probes.uprobe import PT_REGS, shown_path
+from pytrace.probes.registers import PT_REGS, registers
+from pytrace.probes.uprobe import shown_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -193,9 +193,7 @@ def _operand(
     )
 
 
-def _arm_operand(
-    where: str, size: int, signed: bool, known: dict[str, CtxValue]
-) -> UserOperand:
+def _arm_operand(where: str, size: int, signed: bool, known: dict[str, CtxValue]) -> UserOperand:
     """``x0``, ``5``, ``[sp, 16]``, ``[x1, x2]``."""
     if not where.startswith("["):
         base = known.get(_arm_register(where))
@@ -250,9 +248,7 @@ def attach(prog: Any, spec: AttachSpec, linux: Any) -> list[Any]:
     try:
         for offset, semaphore in sites:
             made.append(
-                linux.uprobe(
-                    prog, path, offset, spec.name, pid=linux.pid, ref_ctr_offset=semaphore
-                )
+                linux.uprobe(prog, path, offset, spec.name, pid=linux.pid, ref_ctr_offset=semaphore)
             )
     except BaseException:
         for link in made:
