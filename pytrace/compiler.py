@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from pytrace.base.diagnostics import DiagnosticSink, render
+from pytrace.base.errors import PytraceError
 from pytrace.base.source import SourceFile
 from pytrace.builtins import registry
 from pytrace.frontend.parser import parse
@@ -22,9 +23,10 @@ from pytrace.semantics.env import Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pytrace.codegen import Generated
+
     from pytrace.frontend import ast
     from pytrace.kernel.info import KernelInfo
-    from pytrace.model.compiled import CompiledProgram
     from pytrace.model.request import CompileRequest
 
 
@@ -52,13 +54,30 @@ def compile_program(request: CompileRequest, kernel: KernelInfo) -> CompileResul
         library=library(),
         parameters=request.params,
         environment=request.config_environment,
-        settings=Settings(unsafe=request.unsafe, pid=request.pid, has_child=request.has_child, options=request.options),
+        settings=Settings(
+            unsafe=request.unsafe,
+            pid=request.pid,
+            has_child=request.has_child,
+            options=request.options,
+        ),
         dump=dump,
     )
     if lowered is None:
         return CompileResult(program=None, sink=sink, dumps=tuple(dumps))
-    compiled = _generate(lowered, kernel, sink, wanted, dumps)
-    return CompileResult(program=compiled, sink=sink, dumps=tuple(dumps))
+    try:
+        made = _generate(lowered, kernel, sink, wanted, dumps)
+    except PytraceError as error:
+        # The script asks for more than a BPF prog can be; the code generator says what.
+        sink.error("too-large", str(error), program.span)
+        return CompileResult(program=None, sink=sink, dumps=tuple(dumps))
+    return CompileResult(
+        program=made.program,
+        sink=sink,
+        dumps=tuple(dumps),
+        elf=made.elf,
+        llvm=made.llvm,
+        optimised=made.optimised or "",
+    )
 
 
 def _generate(
@@ -67,9 +86,9 @@ def _generate(
     sink: DiagnosticSink,
     wanted: set[str],
     dumps: list[tuple[str, str]],
-) -> CompiledProgram:
+) -> Generated:
     from pytrace import __version__
-    from pytrace.codegen import CodegenOptions, generate
+    from pytrace.codegen import CodegenOptions, generate_all
     from pytrace.ir.print import print_module
 
     if "ir" in wanted or "all" in wanted:
@@ -86,7 +105,18 @@ def _generate(
         warnings=tuple((d.severity, render(d)) for d in sink.warnings),
         features=_features(lowered.module, kernel),
     )
-    return generate(lowered.module, options)
+    keep = bool(wanted & {"codegen-opt", "emit-llvm", "all"})
+    made = generate_all(lowered.module, options, keep_text=keep)
+    if wanted & {"codegen", "all"}:
+        dumps.append(("codegen", _titled("LLVM IR before optimization", 27, made.llvm)))
+    if wanted & {"codegen-opt", "all"}:
+        text = _titled("LLVM IR after optimization", 28, made.optimised or "")
+        dumps.append(("codegen-opt", text))
+    return made
+
+
+def _titled(title: str, width: int, text: str) -> str:
+    return f"\n{title}\n{'-' * width}\n\n{text}"
 
 
 def _features(module: ir.Module, kernel: KernelInfo) -> frozenset[str]:

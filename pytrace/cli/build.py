@@ -6,7 +6,7 @@ import os
 import time
 
 from pytrace.base.diagnostics import render_all
-from pytrace.base.errors import PytraceError
+from pytrace.base.errors import PytraceError, UsageError
 from pytrace.cache import take_witnesses
 from pytrace.cli.machine import open_kernel
 from pytrace.cli.run import config_of, make_request, read_source, wants_color
@@ -61,9 +61,26 @@ def build(
 
         text = disassemble(result.program)
         show_dump("dis", f"\nDisassembled bytecode\n{'-' * 28}\n{text}")
+    write_artifacts(result, options)
     if cache is not None and not options.stages:
         store(cache, key, result, kernel, started)
     return result.program, 0
+
+
+def write_artifacts(result: CompileResult, options: Options) -> None:
+    """What ``--emit-elf`` and ``--emit-llvm`` ask for. ``UsageError`` if a file cannot be made."""
+    wanted = []
+    if options.emit_elf:
+        wanted.append((options.emit_elf, result.elf))
+    if options.emit_llvm:
+        wanted.append((f"{options.emit_llvm}.original.ll", result.llvm.encode()))
+        wanted.append((f"{options.emit_llvm}.optimized.ll", result.optimised.encode()))
+    for path, data in wanted:
+        try:
+            with open(path, "wb") as file:
+                file.write(data)
+        except OSError as error:
+            raise UsageError(f"failed to write file '{path}': {error.strerror}") from None
 
 
 def report(sink: DiagnosticSink, options: Options, environ: Mapping[str, str]) -> None:

@@ -36,7 +36,7 @@ def execute(program: CompiledProgram, options: Options, environ: Mapping[str, st
     Raises ``PytraceError`` for what the user can do something about.
     """
     name_process(NAME)
-    sys = Syscalls()
+    sys = open_syscalls(options)
     fd = open_output(options.output)
     pidfd = -1
     child = None
@@ -44,7 +44,8 @@ def execute(program: CompiledProgram, options: Options, environ: Mapping[str, st
         if options.pid is not None:
             pidfd = open_process(sys, options.pid)
         if options.command:
-            child = start_command(sys, options.command, environ)
+            held = any(spec.provider == "usdt" for spec in program.attach)
+            child = start_command(sys, options.command, environ, stop_after_exec=held)
         color = wants_color(environ)
         sink_options = SinkOptions(quiet=options.quiet, warnings=options.warnings, color=color)
         sink = create(options.format, OutputStream(fd, options.buffering), sink_options)
@@ -68,6 +69,18 @@ def execute(program: CompiledProgram, options: Options, environ: Mapping[str, st
         for opened in (pidfd, fd if fd != STDOUT else -1):
             if opened >= 0:
                 os.close(opened)
+
+
+def open_syscalls(options: Options) -> Syscalls:
+    """The system calls of this run; ``-d syscalls`` tells each, decoded, on stderr."""
+    if not {"syscalls", "all"} & set(options.stages):
+        return Syscalls()
+    from pytrace.linux.trace import TracedSyscalls, format_call
+
+    def report(name: str, args: Mapping[str, object], result: int) -> None:
+        write_error(f"{format_call(name, args, result)}\n")
+
+    return TracedSyscalls(report)
 
 
 def session_options(options: Options, child: Child | None, pidfd: int) -> SessionOptions:
@@ -96,15 +109,21 @@ def open_process(sys: Syscalls, pid: int) -> int:
         ) from None
 
 
-def start_command(sys: Syscalls, command: str, environ: Mapping[str, str]) -> Child:
-    """The command of ``-c``, started and waiting. It is split at each single space."""
+def start_command(
+    sys: Syscalls, command: str, environ: Mapping[str, str], *, stop_after_exec: bool
+) -> Child:
+    """The command of ``-c``, started and waiting. It is split at each single space.
+
+    ``stop_after_exec``: the kernel counts a USDT semaphore up only in a process that has already
+    become the traced program.
+    """
     from pytrace.linux.process import start_child
 
     words = command.split(" ")
     path = find_command(words[0], environ.get("PATH", os.defpath))
     if path is not None:
         try:
-            return start_child(sys, path, words)
+            return start_child(sys, path, words, stop_after_exec=stop_after_exec)
         except OSError as error:
             raise UsageError(f"Failed to fork child: {path}: {error.strerror}") from None
     raise UsageError(

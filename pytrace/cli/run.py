@@ -12,7 +12,7 @@ from pytrace.base.source import SourceFile
 from pytrace.cache import key_of, open_cache
 from pytrace.cli.checks import check_machine
 from pytrace.cli.verbose import teller
-from pytrace.model.request import CompileRequest
+from pytrace.model.request import RUN_STAGES, CompileRequest
 from pytrace.output.stream import write_all, write_error
 
 TYPE_CHECKING = False
@@ -34,6 +34,10 @@ _PREFIXES: Final = ("PYTRACE_", "BPFTRACE_")
 
 def run(options: Options, environ: Mapping[str, str]) -> int:
     """Do what the options ask for with the script that they name; gives the exit code."""
+    if options.mode == "format":
+        from pytrace.cli.tidy import tidy
+
+        return tidy(read_source(options), options, environ)
     if options.mode in UNSUPPORTED_MODES:
         raise PytraceError(f"--mode {options.mode} is not supported by this version of pytrace.")
     return run_source(options, environ, read_source(options))
@@ -52,8 +56,8 @@ def run_source(
         write_error(f"{problem}\n")
         return BAD_ENVIRONMENT
     request = make_request(options, source, (*from_environment, *settings))
-    compile_only = options.mode == "codegen"
-    if not compile_only and not options.stages:
+    compile_only = options.mode == "codegen" or bool(options.emit_elf)
+    if not compile_only and not needs_compiler(options):
         check_machine()
     say = teller(options.verbose)
     cache = open_cache(environ, say)
@@ -84,7 +88,7 @@ def run_source(
 def needs_compiler(options: Options) -> bool:
     """True if something is asked for that only a compilation shows."""
     return bool(
-        options.stages or options.emit_elf or options.emit_llvm or options.mode == "codegen"
+        set(options.stages) - set(RUN_STAGES) or options.emit_elf or options.emit_llvm or options.mode == "codegen"
     )
 
 
@@ -140,7 +144,7 @@ def make_request(options: Options, source: SourceFile, settings: Settings) -> Co
         include_files=tuple(options.include_files),
         debuginfo=tuple(part for part in options.debuginfo.split(":") if part),
         traceable_functions=options.traceable_functions,
-        stages=tuple(options.stages),
+        stages=(*options.stages, *(("emit-llvm",) if options.emit_llvm else ())),
     )
 
 

@@ -17,9 +17,13 @@ MODES: Final = ("codegen", "compiler-bench", "bench", "test", "format")
 """Values of ``CompileRequest.mode``, besides the empty one of an ordinary run."""
 
 STAGES: Final = (
-    "ast", "types", "ir", "codegen", "codegen-opt", "libbpf", "verifier", "dis", "parse", "all",
+    "ast", "types", "ir", "codegen", "codegen-opt", "libbpf", "verifier", "dis", "parse",
+    "syscalls", "all",
 )  # fmt: skip
 """Values of ``-d``."""
+
+RUN_STAGES: Final = ("libbpf", "verifier", "syscalls")
+"""Those that show what loading and attaching do; the others need a compilation."""
 
 
 class CompileRequest(Frozen):
@@ -58,7 +62,9 @@ class CompileResult(Frozen):
 
     ``dumps`` are (stage, text) in the order made. ``files`` are absolute paths of the files that
     the compiler read or looked for besides the script (imports, includes): if one changes, the
-    program is stale. ``exit_code`` is what a failed compilation ends with.
+    program is stale. ``exit_code`` is what a failed compilation ends with. ``elf``, ``llvm`` and
+    ``optimised`` (text of LLVM IR before and after optimisation) are the code generator's; the last
+    only if a stage or an option asked for it.
     """
 
     program: CompiledProgram | None
@@ -66,3 +72,6 @@ class CompileResult(Frozen):
     dumps: tuple[tuple[str, str], ...] = ()
     files: tuple[str, ...] = ()
     exit_code: int = 1
+    elf: bytes = b""
+    llvm: str = ""
+    optimised: str = ""
