@@ -38,12 +38,22 @@ def lookup_percpu(f: FunctionText, node: ir.MapLookupPercpu) -> str:
 def update(f: FunctionText, node: ir.MapUpdate) -> str:
     key, value = pointer(f, node.key), pointer(f, node.value)
     args = (f"ptr {f.module.map(node.map)}", f"ptr {key}", f"ptr {value}", f"i64 {node.flags}")
-    return f.helper("map_update_elem", *args)
+    return _error(f, f.helper("map_update_elem", *args))
 
 
 def delete(f: FunctionText, node: ir.MapDelete) -> str:
     key = pointer(f, node.key)
-    return f.helper("map_delete_elem", f"ptr {f.module.map(node.map)}", f"ptr {key}")
+    map_operand = f"ptr {f.module.map(node.map)}"
+    return _error(f, f.helper("map_delete_elem", map_operand, f"ptr {key}"))
+
+
+def _error(f: FunctionText, result: str) -> str:
+    """The result of a map's operation as a word.
+
+    The verifier calls the operation itself instead of the helper, and before Linux 6.4 it was an
+    int, whose upper half means nothing (do_misc_fixups, commit d7ba4cc900bf).
+    """
+    return f.op(f"sext i32 {f.op(f'trunc i64 {result} to i32')} to i64")
 
 
 def own_maps(

@@ -24,7 +24,6 @@ and in 26 ns by the helper (1 KiB: 24 and 58), 256 bytes cleared in 3 ns and in 
 """
 
 _CONTEXT_LOAD = "llvm.bpf.getelementptr.and.load"
-_USER_TEST_BITS = {"x86_64": 63, "aarch64": 55, "riscv64": 63, "loongarch64": 63, "s390x": None}
 
 
 def is_pointer(value: ir.Value) -> bool:
@@ -232,7 +231,7 @@ def read(f: FunctionText, node: ir.Read | ir.ReadString) -> str:
     size = str(node.size) if isinstance(node.size, int) else _limited(f, node.size, node.limit)
     target, address = pointer(f, node.target), f.value(node.address)
     args = (f"ptr {target}", f"i64 {size}", f"i64 {address}")
-    bit = _USER_TEST_BITS.get(f.module.target.arch)
+    bit = ir.KERNEL_BIT.get(f.module.target.arch)
     user, kernel = _reader(f, "user", suffix), _reader(f, "kernel", suffix)
     if node.space != "either" or user == kernel:
         return f.helper(kernel if node.space == "kernel" else user, *args)
