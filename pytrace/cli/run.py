@@ -30,6 +30,8 @@ BAD_ENVIRONMENT: Final = 2
 UNSUPPORTED_MODES: Final = ("test", "bench", "compiler-bench")
 
 _PREFIXES: Final = ("PYTRACE_", "BPFTRACE_")
+_NO_CONFIG: Final = ("PYTRACE_CACHE", "PYTRACE_COLOR", "PYTRACE_DEBUG")
+"""Variables that are no config values, which are then not looked up."""
 
 
 def run(options: Options, environ: Mapping[str, str]) -> int:
@@ -88,7 +90,10 @@ def run_source(
 def needs_compiler(options: Options) -> bool:
     """True if something is asked for that only a compilation shows."""
     return bool(
-        set(options.stages) - set(RUN_STAGES) or options.emit_elf or options.emit_llvm or options.mode == "codegen"
+        set(options.stages) - set(RUN_STAGES)
+        or options.emit_elf
+        or options.emit_llvm
+        or options.mode == "codegen"
     )
 
 
@@ -119,7 +124,7 @@ def _read(fd: int) -> bytes:
 
 def config_of(environ: Mapping[str, str]) -> tuple[Settings, str]:
     """Config values of the environment, and what is wrong with the first wrong one, if any."""
-    if not any(name.startswith(_PREFIXES) for name in environ):
+    if not any(name.startswith(_PREFIXES) and name not in _NO_CONFIG for name in environ):
         return (), ""
     from pytrace.base.config import from_environment
 
