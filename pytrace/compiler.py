@@ -58,6 +58,7 @@ def compile_program(request: CompileRequest, kernel: KernelInfo) -> CompileResul
             unsafe=request.unsafe,
             pid=request.pid,
             has_child=request.has_child,
+            runtime_warnings=request.runtime_warnings,
             options=request.options,
         ),
         dump=dump,

@@ -94,7 +94,7 @@ def _operand(lo: Lowering, operand: UserOperand) -> ir.Value:
         word = b.add(word, b.binop("mul", index, operand.scale))
     if operand.deref:
         slot = b.address(b.slot("operand", 8))
-        b.read("user", slot, operand.size, word)
+        lo.read("user", slot, operand.size, word)
         return b.load(slot, 0, operand.size, operand.signed)
     return b.extend(word, 8 * operand.size, operand.signed)
 

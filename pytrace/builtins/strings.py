@@ -19,13 +19,6 @@ def _str_type(t: Typing, call: BuiltinCall) -> Type:
     limit = t.env.config.max_strlen
     text = t.literal(call.args[0])
     length = t.literal(call.args[1]) if len(call.args) > 1 else None
-    if isinstance(text, bytes):
-        return Str(length=len(text) + 1)
-    if len(call.args) == 1:
-        found = t.types.get(call.args[0])
-        if isinstance(found, Str):
-            return found
-        return Str(length=limit)
     if isinstance(length, int):
         if length < 0:
             return t.error(
@@ -40,8 +33,25 @@ def _str_type(t: Typing, call: BuiltinCall) -> Type:
                 " (see PYTRACE_MAX_STRLEN)",
                 call.span,
             )
-        return Str(length=min(length + 1, limit))
-    return Str(length=limit)
+    if text is not None:
+        return _literal_type(t, call, text, length)
+    if len(call.args) == 1:
+        found = t.types.get(call.args[0])
+        return found if isinstance(found, Str) else Str(length=limit)
+    return Str(length=min(length + 1, limit) if isinstance(length, int) else limit)
+
+
+def _literal_type(
+    t: Typing, call: BuiltinCall, known: int | bytes, length: int | bytes | None
+) -> Type:
+    """A literal is its own text, of a known length n its first n characters. A number is its
+    digits, not the address of any text."""
+    text = known if isinstance(known, bytes) else str(int(known)).encode()
+    if isinstance(length, int):
+        text = text[:length]
+    if len(call.args) == 1 or isinstance(length, int) or isinstance(known, int):
+        t.set_literal(call.node, text)
+    return Str(length=len(text) + 1)
 
 
 def _str_into(lo: Lowering, call: BuiltinCall, target: ir.Value) -> None:

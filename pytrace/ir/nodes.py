@@ -442,3 +442,7 @@ POINTERS: tuple[type[Instr], ...] = (
     ElementKey, ElementValue,
 )  # fmt: skip
 """Instructions that yield a pointer; ``Helper`` depends on the helper, all others yield words."""
+
+KERNEL_BIT = {"x86_64": 63, "aarch64": 55, "riscv64": 63, "loongarch64": 63}
+"""The bit that kernel addresses have and user addresses have not, by architecture; others tell
+them apart by other means, and read ``either`` as kernel memory."""

@@ -72,12 +72,14 @@ class Instance:
 
 
 class Settings(Frozen):
-    """What the command line says about compiling; ``pid`` is -p's, ``has_child`` tells of -c.
-    ``options`` are the script's named parameters, in the order given."""
+    """What the command line says about compiling: ``pid`` is -p's, ``has_child`` tells of -c,
+    ``runtime_warnings`` of -k. ``options`` are the script's named parameters, in the order given.
+    """
 
     unsafe: bool = False
     pid: int | None = None
     has_child: bool = False
+    runtime_warnings: bool = False
     options: tuple[tuple[str, str | None], ...] = ()
 
 

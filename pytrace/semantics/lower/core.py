@@ -275,6 +275,37 @@ class Lowering:
         """Reports a fault inside the probe."""
         events.fault(self, message, helper, retcode, span)
 
+    @property
+    def warns(self) -> bool:
+        """True if failed reads and look-ups are reported (``-k``)."""
+        return self.env.settings.runtime_warnings
+
+    def read(
+        self,
+        space: str,
+        target: ir.Value,
+        size: ir.Value | int,
+        address: ir.Value,
+        limit: int | None = None,
+    ) -> ir.Value:
+        """``ir.Read``; with ``-k`` its failure is reported at the current span."""
+        taken = self.b.read(space, target, size, address, limit)
+        events.read_fault(self, taken, space, address, "")
+        return taken
+
+    def read_string(
+        self,
+        space: str,
+        target: ir.Value,
+        size: ir.Value | int,
+        address: ir.Value,
+        limit: int | None = None,
+    ) -> ir.Value:
+        """``ir.ReadString``; with ``-k`` its failure is reported at the current span."""
+        taken = self.b.read_string(space, target, size, address, limit)
+        events.read_fault(self, taken, space, address, "_str")
+        return taken
+
     def is_known(self, t: Type) -> bool:
         return not isinstance(t, NoneType)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytrace.base.types import I64, Aggregate, Str, Type, align_up
+from pytrace.builtins.faults import BY_ERROR
+from pytrace.ir.nodes import KERNEL_BIT
 from pytrace.model.events import (
     CONTROL_HEADER,
     DATA_HEADER,
@@ -97,13 +99,14 @@ def _prepare(lo: Lowering, node: ast.Expr, t: Type) -> _Word | _Memory | None:
 
 
 def _direct(lo: Lowering, node: ast.Expr) -> bool:
-    """True for values that are written into the record by reads and stores alone."""
+    """True for values that are written into the record by reads and stores alone. A read that
+    may report its failure comes before the record, as its message must."""
     from pytrace.frontend import ast as syntax
 
     match node:
         case syntax.StrLit() | syntax.Var():
             return True
-        case syntax.Ident() | syntax.Call():
+        case syntax.Ident() | syntax.Call() if not lo.warns:
             return all(_simple(lo, a) for a in getattr(node, "args", ()))
     return False
 
@@ -135,6 +138,30 @@ def fault(
     b.span = before
 
 
+def read_fault(
+    lo: Lowering, taken: ir.Value, space: str, address: ir.Value, suffix: str
+) -> None:
+    """With ``-k``: reports a read that gave ``taken``, by the helper that the address chose."""
+    if not lo.warns:
+        return
+    b = lo.b
+    span = b.span
+
+    def report(side: str) -> None:
+        fault(lo, BY_ERROR, f"probe_read_{side}{suffix}", taken, span)
+
+    with b.when(b.compare("slt", taken, 0)):
+        bit = KERNEL_BIT.get(lo.env.kernel.identity().arch)
+        if space != "either" or bit is None:
+            report("user" if space == "user" else "kernel")
+            return
+        with b.block() as upper:
+            report("kernel")
+        with b.block() as lower:
+            report("user")
+        b.if_else(b.compare("slt", b.binop("shl", address, 63 - bit), 0), upper[0], lower[0])
+
+
 def send_join(lo: Lowering, call: BuiltinCall, strings: int, size: int) -> None:
     """Up to ``strings`` texts of an array of pointers that ends with a null pointer."""
     b = lo.b
@@ -153,13 +180,13 @@ def send_join(lo: Lowering, call: BuiltinCall, strings: int, size: int) -> None:
         for index in range(strings):
             with b.when(b.negate(b.get(done))):
                 slot = b.address(b.slot("pointer", 8))
-                b.read(space, slot, 8, b.add(address, 8 * index))
+                lo.read(space, slot, 8, b.add(address, 8 * index))
                 text = b.load(slot, 0, 8)
                 with b.block() as last:
                     b.set(done, 1)
                 with b.block() as more:
                     target = b.offset(record, fields[1 + index].offset)
-                    b.read_string(space, target, size, text)
+                    lo.read_string(space, target, size, text)
                     b.set(count, index + 1)
                 b.if_else(b.negate(text), last[0], more[0])
         b.store(record, fields[0].offset, 8, b.get(count))

@@ -16,7 +16,7 @@ from pytrace.base.types import (
     int_type,
     is_scalar,
 )
-from pytrace.builtins.faults import MAP_FULL
+from pytrace.builtins.faults import MAP_FULL, NO_ELEMENT, NOT_DELETED
 from pytrace.frontend import ast
 from pytrace.model.compiled import MapSpec
 from pytrace.semantics.lower import aggregates, places
@@ -37,6 +37,7 @@ DECLARED_KINDS = {
     "percpulruhash": "LRU_PERCPU_HASH",
 }
 NOEXIST = 1
+ENOENT = 2
 EEXIST = 17
 
 LARGE_ELEMENT = 2048
@@ -138,15 +139,21 @@ def read_word(lo: Lowering, node: ast.Map | ast.MapAccess) -> ir.Value:
     assert value is not None
     b = lo.b
     if isinstance(value, Aggregate):
-        return aggregates.reduce(lo, made, key_pointer(lo, name, keys))
+        key = key_pointer(lo, name, keys)
+        _warn_of_missing_aggregate(lo, made, key, node)
+        return aggregates.reduce(lo, made, key)
     number = int_type(value)
     if made.kind == "ARRAY":
+        _warn_of_unset(lo, made, node)
         return b.load(b.map_value(name), 0, value.size, number.signed)
     result = b.cell("element")
     pointer = _element(lo, made, keys)
     b.set(result, 0)
-    with b.when(b.negate(b.is_null(pointer))):
+    with b.block() as missing:
+        _warn_of_missing(lo, node)
+    with b.block() as found:
         b.set(result, b.load(pointer, 0, value.size, number.signed))
+    b.if_else(b.is_null(pointer), missing[0], found[0])
     return b.get(result)
 
 
@@ -160,18 +167,47 @@ def read_into(lo: Lowering, node: ast.Map | ast.MapAccess, target: ir.Value, wan
     assert value is not None
     b = lo.b
     if isinstance(value, Aggregate):
-        aggregates.reduce_into(lo, made, key_pointer(lo, name, keys), target)
+        key = key_pointer(lo, name, keys)
+        _warn_of_missing_aggregate(lo, made, key, node)
+        aggregates.reduce_into(lo, made, key, target)
         return
     if made.kind == "ARRAY":
+        _warn_of_unset(lo, made, node)
         place = Place(kind="memory", base=b.map_value(name))
         convert_place(lo, place, value, target, wanted)
         return
     pointer = _element(lo, made, keys)
     with b.block() as missing:
         b.zero(target, wanted.size)
+        _warn_of_missing(lo, node)
     with b.block() as found:
         convert_place(lo, Place(kind="memory", base=pointer), value, target, wanted)
     b.if_else(b.is_null(pointer), missing[0], found[0])
+
+
+def _warn_of_missing(lo: Lowering, node: ast.Expr, helper: str = "map_lookup_elem") -> None:
+    """With ``-k``: reports that an element read at ``node`` is not there."""
+    if lo.warns:
+        lo.fault(NO_ELEMENT, helper, None, node.span)
+
+
+def _warn_of_unset(lo: Lowering, made: MapSpec, node: ast.Expr) -> None:
+    """The only element of an array is always there: its presence word tells."""
+    if lo.warns:
+        b = lo.b
+        with b.when(b.negate(b.load(b.map_value(made.name), presence_offset(made), 8))):
+            _warn_of_missing(lo, node)
+
+
+def _warn_of_missing_aggregate(
+    lo: Lowering, made: MapSpec, key: ir.Value, node: ast.Expr
+) -> None:
+    """An element that is there is there for every CPU, this one too."""
+    if not lo.warns or made.presence:
+        return
+    helper = "map_lookup_percpu_elem" if made.percpu else "map_lookup_elem"
+    with lo.b.when(lo.b.is_null(lo.b.lookup(made.name, key))):
+        _warn_of_missing(lo, node, helper)
 
 
 def value_pointer(lo: Lowering, node: ast.Map | ast.MapAccess) -> ir.Value:
@@ -270,8 +306,11 @@ def report_full(lo: Lowering, made: MapSpec, result: ir.Value, node: ast.Expr) -
         lo.fault(MAP_FULL, "map_update_elem", result, lo.statement_span(node))
 
 
-def increment(lo: Lowering, node: ast.Map | ast.MapAccess, delta: int, *, prefix: bool) -> ir.Value:
+def increment(
+    lo: Lowering, node: ast.Map | ast.MapAccess, delta: int, step: ast.IncDec
+) -> ir.Value:
     """``@m++``: in place and atomic where the element exists; the old or the new value."""
+    prefix = step.prefix
     name, keys = parts(node)
     made = spec(lo, name)
     kind = made.value
@@ -281,6 +320,7 @@ def increment(lo: Lowering, node: ast.Map | ast.MapAccess, delta: int, *, prefix
     if isinstance(kind, Ptr):
         delta *= max(kind.to.size, 1)
     if made.kind == "ARRAY":
+        _warn_of_unset(lo, made, step)
         old = b.load(b.map_value(name), 0, kind.size, number.signed)
         _add_in_place(lo, b.map_value(name), kind, old, delta)
         b.store(b.map_value(name), presence_offset(made), 8, 1)
@@ -293,6 +333,7 @@ def increment(lo: Lowering, node: ast.Map | ast.MapAccess, delta: int, *, prefix
         _add_in_place(lo, pointer, kind, b.get(result), delta)
 
     def fresh(slot: ir.Value) -> None:
+        _warn_of_missing(lo, step)
         b.store(slot, 0, kind.size, delta)
 
     b.set(result, 0)
@@ -352,8 +393,15 @@ def delete(lo: Lowering, call: BuiltinCall) -> ir.Value:
         keys = (call.args[1],)
     made = spec(lo, name)
     if made.presence:
-        return _unset(lo, made)
+        existed = _unset(lo, made)
+        if lo.warns:
+            with b.when(b.negate(existed)):
+                lo.fault(NOT_DELETED, "map_delete_elem", b.const(-ENOENT), call.span)
+        return existed
     result = b.delete(name, key_pointer(lo, name, keys))
+    if lo.warns:
+        with b.when(b.truth(result)):
+            lo.fault(NOT_DELETED, "map_delete_elem", result, call.span)
     return b.negate(result)
 
 

@@ -376,4 +376,4 @@ def read_bytes(
 ) -> None:
     """Reads ``count`` (at most ``limit``) bytes of a place to ``target``."""
     space, address_ = places.address_of(lo, at)
-    lo.b.read(space, target, count, address_, None if isinstance(count, int) else limit)
+    lo.read(space, target, count, address_, None if isinstance(count, int) else limit)

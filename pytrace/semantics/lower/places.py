@@ -72,7 +72,7 @@ def load(lo: Lowering, place: Place, size: int, signed: bool) -> ir.Value:
         return b.load(place.base, place.offset, size, signed)
     slot = b.address(b.slot("read", 8))
     space, address = address_of(lo, place)
-    b.read(space, slot, size, address)
+    lo.read(space, slot, size, address)
     return b.load(slot, 0, size, signed)
 
 
@@ -84,4 +84,4 @@ def copy(lo: Lowering, place: Place, target: ir.Value, size: int) -> None:
         b.copy(target, b.offset(place.base, place.offset), size)
         return
     space, address = address_of(lo, place)
-    b.read(space, target, size, address)
+    lo.read(space, target, size, address)

@@ -52,7 +52,7 @@ def read_into(
     """
     b = lo.b
     literal = lo.literal(node)
-    if isinstance(literal, bytes):
+    if isinstance(literal, bytes) and isinstance(limit, int):
         store_text(lo, target, literal, size)
         return
     found = lo.type(node)
@@ -65,7 +65,7 @@ def read_into(
     if limit == 0:
         return
     whole = None if isinstance(limit, int) else size
-    taken = b.read_string(space, target, limit, address, whole)
+    taken = lo.read_string(space, target, limit, address, whole)
     if isinstance(limit, int) and limit == size:
         with b.when(b.compare("eq", taken, size)):
             b.read(space, b.offset(target, size - 1), 1, b.add(address, size - 1))
@@ -83,7 +83,7 @@ def _cut_text(
         return
     space, address = places.address_of(lo, lo.place(node))
     b.zero(target, size)
-    b.read_string(space, target, limit, address, size)
+    lo.read_string(space, target, limit, address, size)
 
 
 def copy_text(lo: Lowering, at: Place, length: int, target: ir.Value, wanted: int) -> None:
@@ -102,11 +102,11 @@ def copy_text(lo: Lowering, at: Place, length: int, target: ir.Value, wanted: in
         if length <= SMALL_ARRAY:
             slot = b.address(b.slot("text", length + 1))
             b.zero(slot, length + 1)
-            b.read_string(space, slot, length + 1, address)
+            lo.read_string(space, slot, length + 1, address)
             b.copy(target, slot, size)
         else:
             b.zero(target, size)
-            b.read_string(space, target, size, address)
+            lo.read_string(space, target, size, address)
     if wanted > size:
         b.zero(b.offset(target, size), wanted - size)
 
@@ -242,7 +242,7 @@ def length(lo: Lowering, node: ast.Expr) -> ir.Value:
         at = memory.argument(lo, node)
         space, address = places.address_of(lo, at)
         slot = b.address(b.slot("text", size + 1))
-        count = b.read_string(space, slot, size + 1, address)
+        count = lo.read_string(space, slot, size + 1, address)
         return b.select(b.compare("sgt", count, 0), b.add(count, -1), 0)
     return b.const(0)
 

@@ -233,7 +233,7 @@ def _incdec(lo: Lowering, node: ast.IncDec) -> ir.Value:
     delta = 1 if node.op == "++" else -1
     target = node.target
     if isinstance(target, (ast.Map, ast.MapAccess)):
-        return maps.increment(lo, target, delta, prefix=node.prefix)
+        return maps.increment(lo, target, delta, node)
     assert isinstance(target, ast.Var)
     b = lo.b
     variable = lo.instance.scopes.of[target]
