@@ -310,8 +310,11 @@ def _why_not(
     labels = []
     for param, arg in zip(macro.params, args):
         if not _accepts(param, arg):
-            what = f"variable for arg ${param.name}" if param.kind == "var" else f"map for arg {param.name}"
-            text = f"Mismatched arg. {macro.name}() expects a {what} but got an expression."
+            wanted = "map for arg " if param.kind == "map" else "variable for arg $"
+            text = (
+                f"Mismatched arg. {macro.name}() expects a {wanted}{param.name}"
+                " but got an expression."
+            )
             labels.append((text, arg.span))
             labels.append(("This is the argument in the closest definition.", param.span))
     return labels

@@ -83,8 +83,13 @@ def arithmetic(t: Typing, op: str, left: Type, right: Type, node: ast.Node) -> T
     if isinstance(left, Str) and isinstance(right, Str) or settled(left) == settled(right):
         return _refused(t, op, left, right, node)
     if not isinstance(left, Str) and not isinstance(right, Str):
-        left, right = (promote(op, x, x) if isinstance(x, (Int, Enum)) else x for x in (left, right))
+        left, right = _widened(left), _widened(right)
     return _mismatch(t, op, left, right, node)
+
+
+def _widened(t: Type) -> Type:
+    """An integer as arithmetic sees it."""
+    return promote("+", t, t) if isinstance(t, (Int, Enum)) else t
 
 
 def stepped(op: str, known: Type) -> Type:

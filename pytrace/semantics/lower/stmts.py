@@ -289,7 +289,9 @@ def _assign_map(lo: Lowering, stmt: ast.Assign, target: ast.Map | ast.MapAccess)
     kind = made.value
     assert kind is not None
     old = maps.read_word(lo, target)
-    word = words.arithmetic(lo, stmt.op[:-1], old, lo.word(value), kind, lo.operand_type(value), stmt.span)
+    word = words.arithmetic(
+        lo, stmt.op[:-1], old, lo.word(value), kind, lo.operand_type(value), stmt.span
+    )
     if isinstance(kind, Int):
         word = lo.b.extend(word, kind.bits, kind.signed)
     maps.assign_word(lo, target, word)
