@@ -32,7 +32,9 @@ def rows(series: TimeSeries) -> list[str]:
     margin = 9 + (1 + digits if digits else 0)
     scale = f"{'':{margin}}{low:<21}{high:>32}"
     zero = int(single(single(_WIDTH + 2) * _ratio(-low, high - low))) if low < 0 < high else -1
-    lines = [scale, f"{'hh:mm:ss' + tag:<{margin}}|{'_' * _WIDTH}|"]
+    # Columns of this line are bytes, of which \u03bc has two, as in bpftrace 0.27.1.
+    padding = " " * (margin - len(f"hh:mm:ss{tag}".encode()))
+    lines = [scale, f"hh:mm:ss{tag}{padding}|{'_' * _WIDTH}|"]
     for start_ns, value in points:
         moment = local_time(start_ns, "%H:%M:%S")
         if digits:

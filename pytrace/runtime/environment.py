@@ -47,7 +47,7 @@ class Environment:
         """strftime(3) in local time and nothing more. ``ValueError`` if nothing comes out."""
         try:
             text = time.strftime(format, time.localtime(wall_ns // _SECOND))
-        except OverflowError as error:
+        except (OverflowError, OSError) as error:  # OSError EOVERFLOW: the year does not fit.
             raise ValueError(str(error)) from None
         if not text:
             raise ValueError("strftime returned 0")
