@@ -1,0 +1,42 @@
+"""The guests of one test session: each kernel boots once, when a test first needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from . import kernels
+from .guest import Guest
+from .image import root_image, volume_image
+
+PATH = f"{os.path.dirname(sys.executable)}:/usr/sbin:/usr/bin"
+ENVIRONMENT = {"PATH": PATH}
+"""Of commands in a guest: with the programs of this Python's environment."""
+
+
+class Pool:
+    """Guests by kernel series, all with the same volume."""
+
+    def __init__(self, trees: tuple[Path, ...] = ()) -> None:
+        """``trees`` are directories of this machine that the guests see beside the checkout."""
+        self._directory = tempfile.TemporaryDirectory(prefix="pytrace-volume-")
+        self._volume = Path(self._directory.name) / "volume"
+        self._trees = trees
+        self._guests: dict[str, Guest] = {}
+
+    def guest(self, series: str) -> Guest:
+        """The guest for a kernel; it boots at its first command. Raises Missing."""
+        if series not in self._guests:
+            kernel = kernels.find(series)
+            if not self._volume.exists():
+                volume_image(self._volume, self._trees)
+            self._guests[series] = Guest(kernel, root_image(kernel), self._volume)
+        return self._guests[series]
+
+    def close(self) -> None:
+        """Switch all guests off."""
+        for guest in self._guests.values():
+            guest.close()
+        self._directory.cleanup()
