@@ -1,6 +1,8 @@
 # make demo         install into .venv and trace this machine for three seconds
 # make test         install into .venv and run every check that this machine can run
 # make test-deps    install what the tests need beside Python packages (apt, as root)
+# make guest        boot a Debian kernel under QEMU and run something in it:
+#                   make guest KERNEL=6.12 RUN="pytrace -e '...'"; or SCRIPT=file instead of RUN
 # make lint         ruff and mypy alone
 # make clean        remove what builds and tests leave behind; .venv stays
 #
@@ -10,8 +12,9 @@
 PYTHON ?= python3
 VENV := .venv
 ARGS ?=
+KERNEL ?= 6.12
 
-.PHONY: demo test test-deps lint clean
+.PHONY: demo test test-deps guest lint clean
 
 demo: $(VENV)/.installed
 	@$(VENV)/bin/python3 scripts/demo.py $(VENV)/bin/pytrace
@@ -26,6 +29,12 @@ lint: $(VENV)/.installed-dev
 test-deps:
 	@scripts/test-deps $(PYTHON)
 	@$(MAKE) --no-print-directory $(VENV)/.installed-dev
+
+# What is to be run goes through the environment as it was written: make expands no $ in it.
+guest: export GUEST_RUN := $(value RUN)
+guest: export GUEST_SCRIPT := $(value SCRIPT)
+guest: $(VENV)/.installed
+	@$(VENV)/bin/python3 -m tests.vm $(KERNEL)
 
 # The launcher is copied at installation, so a change of it installs again.
 $(VENV)/.installed: pyproject.toml bin/pytrace | $(VENV)/bin/python3
