@@ -120,12 +120,15 @@ def emit_block(f: FunctionText, block: ir.Block) -> None:
     for instr in block.instrs:
         if f.ended:
             return
-        if isinstance(instr, LEAVES):
-            continue
-        f.at(instr.span)
-        if instr is f.acquire_at and f.acquire is not None:
-            f.acquire(f)
-        emit(f, instr)
+        _before(f, instr)
+        if not isinstance(instr, LEAVES):
+            emit(f, instr)
+
+
+def _before(f: FunctionText, instr: ir.Instruction) -> None:
+    f.at(instr.span)
+    if instr is f.acquire_at and f.acquire is not None:
+        f.acquire(f)
 
 
 def emit(f: FunctionText, instr: ir.Instruction) -> None:
@@ -233,20 +236,31 @@ def _counts(instr: ir.SetCell) -> bool:
 
 
 def _if(f: FunctionText, instr: ir.If) -> None:
-    then, after = f.label(), f.label()
-    orelse = f.label() if instr.orelse.instrs else after
-    f.branch(f.condition(instr.cond), then, orelse)
-    f.start(then)
-    emit_block(f, instr.then)
-    falls = not f.ended
-    f.jump(after)
-    if instr.orelse.instrs:
-        f.start(orelse)
-        emit_block(f, instr.orelse)
-        falls = falls or not f.ended
+    """A chain of else-ifs is written in a loop: people write hundreds of them."""
+    after, falls = f.label(), False
+    while True:
+        then = f.label()
+        more = instr.orelse.instrs
+        orelse = f.label() if more else after
+        f.branch(f.condition(instr.cond), then, orelse)
+        f.start(then)
+        emit_block(f, instr.then)
+        falls = falls or not f.ended or not more
         f.jump(after)
-    else:
-        falls = True
+        if not more:
+            break
+        f.start(orelse)
+        last = more[-1]
+        if not isinstance(last, ir.If):
+            emit_block(f, instr.orelse)
+            falls = falls or not f.ended
+            f.jump(after)
+            break
+        emit_block(f, ir.Block(instrs=more[:-1]))
+        if f.ended:
+            break
+        _before(f, last)
+        instr = last
     if falls:
         f.start(after)
 

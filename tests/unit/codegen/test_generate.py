@@ -188,6 +188,24 @@ def test_a_prog_that_is_too_long_is_an_error_for_people_and_ends_nothing() -> No
     assert len(program.prog("p").insns) // 8 > 32767
 
 
+def test_a_chain_of_hundreds_of_branches_and_deep_nesting() -> None:
+    b = Builder()
+    word = b.helper("get_current_pid_tgid")
+    chain = ir.Block(instrs=(ir.Return(value=ir.Const(value=1)),))
+    for number in range(400):
+        with b.block() as arm:
+            b.ret(b.const(number))
+        test = ir.Compare(op="eq", left=word, right=ir.Const(value=number))
+        chain = ir.Block(instrs=(test, ir.If(cond=test, then=arm[0], orelse=chain)))
+    nested = ir.Block(instrs=())
+    for _ in range(200):
+        nested = ir.Block(instrs=(ir.If(cond=word, then=nested, orelse=chain),))
+        chain = ir.Block(instrs=())
+    for instr in nested.instrs:
+        b.emit(instr)
+    assert generate(module(prog(b.finish())), options()).prog("p").insns
+
+
 def test_bytes_of_metadata_are_escaped() -> None:
     assert escape(b'a"\\\n\xff\0~') == "a\\22\\5C\\0A\\FF\\00~"
 
