@@ -11,10 +11,9 @@ import signal
 import sys
 
 from pytrace.base.config import VARIABLES, Config, from_entries
-from pytrace.base.diagnostics import DiagnosticSink, render
+from pytrace.base.diagnostics import Diagnostic, DiagnosticSink, render
+from pytrace.base.frozen import replace
 from pytrace.base.text import closest
-from pytrace.base.types import VOID
-from pytrace.builtins import registry
 from pytrace.cli.main import guarded
 from pytrace.cli.repl_input import (
     COMMAND,
@@ -22,6 +21,7 @@ from pytrace.cli.repl_input import (
     EMPTY,
     EXPRESSION,
     OPEN,
+    STATEMENTS,
     WRONG,
     Definitions,
     Input,
@@ -67,10 +67,8 @@ class Repl:
         self.definitions = Definitions()
         self.settings: dict[str, object] = {}
         self.last: Input | None = None
-        self.without_value = frozenset(
-            name for name, builtin in registry.load_all().items() if builtin.returns == VOID
-        )
         self.leaving = False
+        self.unprintable = False
         self._goes_on: tuple[str, bool] = ("", False)
 
     def loop(self, read: Reader) -> int:
@@ -90,13 +88,13 @@ class Repl:
     def goes_on(self, text: str) -> bool:
         """True if the next line belongs to the same input."""
         if self._goes_on[0] != text:
-            kind = understand(text, parse, self.without_value).kind
+            kind = understand(text, parse).kind
             self._goes_on = (text, kind == OPEN)
         return self._goes_on[1]
 
     def take(self, text: str) -> int:
         """Do what an input asks for."""
-        given = understand(text, parse, self.without_value)
+        given = understand(text, parse)
         if given.kind == EMPTY:
             return 0
         if given.kind == COMMAND:
@@ -111,23 +109,18 @@ class Repl:
 
     def define(self, given: Input) -> int:
         """Keep definitions, if they compile together with those that are there."""
-        trial = Definitions()
-        trial.remember(given)
-        script = self.definitions.script(given)
-        code = self.in_child(lambda: self.compile(script, ()) is None)
+        code = self.in_child(lambda: self.compile(given, ()) is None)
         if code == 0:
             self.definitions.remember(given)
         return code
 
     def run(self, given: Input) -> int:
-        script = self.definitions.script(given)
-
         def run() -> int:
             from pytrace.cli.checks import check_machine
             from pytrace.cli.execute import execute
 
             check_machine()
-            program = self.compile(script, tuple(self.options.stages))
+            program = self.compile(given, tuple(self.options.stages))
             if program is None:
                 return 1
             return execute(program, self.options, self.environ)
@@ -151,23 +144,35 @@ class Repl:
             self.tell(f"{problem}\n")
             return None
         request = make_request(self.options, script.source, (*settings, *self.settings.items()))
-        from pytrace.base.frozen import replace
-
         return replace(request, stages=stages)
 
-    def compile(self, script: Script, stages: tuple[str, ...]) -> CompiledProgram | None:
-        """Compile and tell what there is to tell, with places as the user typed them."""
+    def compile(self, given: Input, stages: tuple[str, ...]) -> CompiledProgram | None:
+        """Compile and tell what there is to tell, with places as the user typed them.
+
+        An expression without a value, which cannot be printed, is compiled as a statement;
+        ``unprintable`` tells.
+        """
         from pytrace.cli.build import build
+
+        script = self.definitions.script(given)
+        self.unprintable = False
 
         def rewrite(sink: DiagnosticSink) -> DiagnosticSink:
             told = DiagnosticSink()
             told.extend(script.told(problem) for problem in sink.items)
+            if given.kind == EXPRESSION and any(_is_about(script, e) for e in told.errors):
+                self.unprintable = True
+                return DiagnosticSink()
             return told
 
         request = self.request(script, stages)
         if request is None:
             return None
-        return build(request, self.options, self.environ, None, "", rewrite=rewrite)[0]
+        program = build(request, self.options, self.environ, None, "", rewrite=rewrite)[0]
+        if self.unprintable:
+            program = self.compile(replace(given, kind=STATEMENTS), stages)
+            self.unprintable = True
+        return program
 
     def in_child(self, action: Callable[[], int]) -> int:
         """Run an action in a process of its own; gives its exit code."""
@@ -231,13 +236,12 @@ class Repl:
         if given.kind != EXPRESSION:
             self.tell("ERROR: :type wants an expression\n")
             return
-        script = self.definitions.script(given)
 
         def show() -> int:
-            program = self.compile(script, ())
+            program = self.compile(given, ())
             if program is None:
                 return 1
-            self.show(f"{printed_type(program)}\n")
+            self.show("void\n" if self.unprintable else f"{printed_type(program)}\n")
             return 0
 
         self.in_child(show)
@@ -287,15 +291,14 @@ class Repl:
 
     def stage(self, name: str, text: str) -> None:
         """Compile an input and show what a stage made."""
-        given = understand(text, parse, self.without_value) if text else self.last
+        given = understand(text, parse) if text else self.last
         if given is None or given.kind in (EMPTY, COMMAND, DEFINE):
             self.tell(f"ERROR: :{name} wants something that can run\n")
             return
         if given.kind in (WRONG, OPEN):
             self.complain(given)
             return
-        script = self.definitions.script(given)
-        self.in_child(lambda: self.compile(script, (name,)) is None)
+        self.in_child(lambda: self.compile(given, (name,)) is None)
 
     def show(self, text: str) -> None:
         """Text on standard output, at once."""
@@ -321,6 +324,11 @@ COMMANDS: Final[Mapping[str, tuple[str, Command]]] = {
     "dis": ("[INPUT]", Repl.dis),
     "ir": ("[INPUT]", Repl.ir),
 }
+
+
+def _is_about(script: Script, problem: Diagnostic) -> bool:
+    """True if a problem is not in what the user typed but in what was put around it."""
+    return problem.span is not None and problem.span.source is script.source
 
 
 def printed_type(program: CompiledProgram) -> str:

@@ -10,11 +10,11 @@ from pytrace.base.config import RENAMED, bare_name
 from pytrace.base.diagnostics import Diagnostic, DiagnosticSink, Label
 from pytrace.base.frozen import Frozen, replace
 from pytrace.base.source import SourceFile, Span
-from pytrace.frontend.ast import Call, CDef, CppLine, ExprStmt, Fn, Import, Macro, MapDecl, Probe
+from pytrace.frontend.ast import CDef, CppLine, Fn, Import, Macro, MapDecl, Probe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator
+    from collections.abc import Callable, Iterator
     from typing import Final
 
     from pytrace.frontend.ast import Node, Program
@@ -35,8 +35,8 @@ WRONG: Final = "wrong"
 NAME: Final = "stdin"
 """What diagnostics call an input."""
 
-_PRINT: Final = ("begin { print(", "\n); }")
-_DO: Final = ("begin { ", "\n}")
+_PRINT: Final = ("begin { print(", "); }")
+_DO: Final = ("begin { ", " }")
 _CLOSERS: Final = {"(": ")", "[": "]", "{": "}"}
 _PROBES_WITHOUT_FIELDS: Final = ("begin", "end")
 
@@ -116,10 +116,10 @@ class _Composer:
         return Script(source=source, pieces=tuple(self.pieces))
 
 
-def understand(text: str, parse: Parse, without_value: Container[str] = ()) -> Input:
+def understand(text: str, parse: Parse) -> Input:
     """What kind of input a text is, as far as its syntax tells.
 
-    ``without_value`` are the functions whose calls are no expressions: they are statements.
+    A call that has no value is taken for an expression: only types tell.
     """
     raw = text.encode("utf-8", "surrogateescape")
     source = SourceFile(NAME, raw)
@@ -131,47 +131,36 @@ def understand(text: str, parse: Parse, without_value: Container[str] = ()) -> I
     balance = brackets(text)
     if balance > 0:
         return Input(kind=OPEN, source=source)
-    if bare.lower() in _PROBES_WITHOUT_FIELDS:
-        return Input(kind=OPEN, source=source)
     sink = DiagnosticSink()
     program = parse(source, sink)
     if program is not None and not sink.failed:
         return Input(kind=_kind(program), source=source, program=program)
-    if balance < 0:
-        return Input(kind=WRONG, source=source, problems=tuple(sink.errors))
-    as_expression, expression_errors = _attempt(source, _PRINT, parse)
-    if as_expression is not None:
-        kind = STATEMENTS if _is_call_of(as_expression, without_value) else EXPRESSION
-        return Input(kind=kind, source=source)
-    as_statements, statement_errors = _attempt(source, _DO, parse)
-    if as_statements is not None:
-        return Input(kind=STATEMENTS, source=source)
-    attempts = [statement_errors, expression_errors, tuple(sink.errors)]
+    readings = [tuple(sink.errors)]
+    # "begin < print(1)" would also do as a comparison; a closed bracket too many would end a frame.
+    if balance == 0 and _first_word(bare).lower() not in _PROBES_WITHOUT_FIELDS:
+        for kind, around in ((EXPRESSION, _PRINT), (STATEMENTS, _DO)):
+            errors = _attempt(source, around, parse)
+            if not errors:
+                return Input(kind=kind, source=source)
+            readings.insert(0, errors)
     end = len(raw.rstrip())
-    if any(_start(problems[0]) >= end for problems in attempts):
+    if balance == 0 and any(_first(problems) >= end for problems in readings):
         return Input(kind=OPEN, source=source)
     # The reading that got furthest is what was meant.
-    return Input(kind=WRONG, source=source, problems=max(attempts, key=_first))
+    return Input(kind=WRONG, source=source, problems=max(readings, key=_first))
 
 
-def _attempt(
-    source: SourceFile, around: tuple[str, str], parse: Parse
-) -> tuple[Program | None, tuple[Diagnostic, ...]]:
-    """Read a text as what a frame makes of it: a tree, or the errors as of the text alone."""
+def _first_word(text: str) -> str:
+    rest = text.lstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")
+    return text[: len(text) - len(rest)]
+
+
+def _attempt(source: SourceFile, around: tuple[str, str], parse: Parse) -> tuple[Diagnostic, ...]:
+    """The errors of a text, as of the text alone, when it is read as what a frame makes of it."""
     script = framed(source, around)
     sink = DiagnosticSink()
-    program = parse(script.source, sink)
-    if program is not None and not sink.failed:
-        return program, ()
-    return None, tuple(script.told(problem) for problem in sink.errors)
-
-
-def _is_call_of(program: Program, functions: Container[str]) -> bool:
-    """True if the argument of the frame's ``print`` is itself a call of one of these."""
-    match program.probes[0].body.stmts[0]:
-        case ExprStmt(expr=Call(args=(Call(name=name),))):
-            return name in functions
-    return False
+    parse(script.source, sink)
+    return tuple(script.told(problem) for problem in sink.errors)
 
 
 def _first(problems: tuple[Diagnostic, ...]) -> int:
@@ -197,6 +186,8 @@ def framed(source: SourceFile, around: tuple[str, str]) -> Script:
     at = len(composer.text)
     composer.text += source.text
     composer.pieces.append(Piece(start=at, end=len(composer.text), source=source, origin=0))
+    if b"//" in source.text:
+        composer.add("\n")  # A comment must not take the rest with it.
     composer.add(around[1])
     return composer.script()
 
