@@ -116,7 +116,8 @@ def test_messages_by_verbosity() -> None:
 def test_output_goes_to_a_file(tmp_path: Path) -> None:
     path = tmp_path / "out"
     path.write_text("what was there before, longer than what comes")
-    done = run("-o", str(path), "-c", "echo hello", "-e", "begin { print(1); }")
+    script = "begin { print(1); } interval:s:100 { }"
+    done = run("-o", str(path), "-c", "echo hello", "-e", script)
     assert (done.returncode, done.stdout) == (0, "hello\n")
     assert path.read_text() == "1\n\n\n"
 
