@@ -51,9 +51,13 @@ def _error(f: FunctionText, result: str) -> str:
     """The result of a map's operation as a word.
 
     The verifier calls the operation itself instead of the helper, and before Linux 6.4 it was an
-    int, whose upper half means nothing (do_misc_fixups, commit d7ba4cc900bf).
+    int, whose upper half means nothing (do_misc_fixups, commit d7ba4cc900bf). Cpu v4 is 6.6. The
+    barrier keeps LLVM from comparing shifted words with shifted constants.
     """
-    return f.op(f"sext i32 {f.op(f'trunc i64 {result} to i32')} to i64")
+    if f.module.target.cpu == "v4":
+        return result
+    low = f.op(f"trunc i64 {result} to i32")
+    return f.opaque(f.op(f"sext i32 {low} to i64"))
 
 
 def own_maps(
