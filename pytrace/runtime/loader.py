@@ -183,7 +183,7 @@ def _load_btf(loaded: LoadedProgram) -> None:
 
 def _kernel_function(name: str) -> int:
     """BTF id of a kernel function, or of the type of a raw tracepoint (``btf_trace_...``)."""
-    from pytrace.kernel.live import LiveTypes
+    from pytrace.kernel.live_types import LiveTypes
 
     vmlinux = LiveTypes("", "", "").vmlinux()
     found = None
@@ -291,7 +291,7 @@ class _Linker:
         elif kind in ("func", "call"):
             value = starts[reloc.name] - index - 1
         elif kind == "kfunc":
-            value = self._find_function(reloc.name)
+            value = reloc.offset or self._find_function(reloc.name)
         else:
             raise LoadError(f"relocation of unknown kind {kind} for {reloc.name}")
         _set_immediate(insns, index, value)

@@ -188,7 +188,7 @@ class Session:
         compiled = self.loaded.compiled
         missing = str(self.config.get("missing_probes", "error"))
         attached = len([s for s in compiled.attach if _is_special(s)])
-        places = _attach_order(compiled.attach)
+        places = attach_order(compiled.attach)
         failed = 0
         for spec in places:
             if self.options.verbose:
@@ -322,7 +322,7 @@ def _is_special(spec: AttachSpec) -> bool:
     return _kind(spec) in (BEGIN, END, SELF)
 
 
-def _attach_order(specs: Sequence[AttachSpec]) -> list[AttachSpec]:
+def attach_order(specs: Sequence[AttachSpec]) -> list[AttachSpec]:
     """Real probes so that several on one event run in the order of the script (language 7.5)."""
     places = [s for s in specs if not _is_special(s)]
     forward = [s for s in places if _kind(s) in _FORWARD]
