@@ -7,7 +7,7 @@ A *program* is the user's whole script; a *prog* is one BPF program in the kerne
 from __future__ import annotations
 
 from pytrace.base.frozen import FrozenValue
-from pytrace.base.types import EnumDef, StructDef, Type
+from pytrace.base.types import Aggregate, EnumDef, StructDef, Type
 from pytrace.model.events import EventSchema, SpanRef
 
 
@@ -106,6 +106,11 @@ class MapSpec(FrozenValue):
     def percpu(self) -> bool:
         return "PERCPU" in self.kind
 
+    @property
+    def series(self) -> bool:
+        """True for a time series, whose kernel keys hold more than the script's."""
+        return isinstance(self.value, Aggregate) and self.value.kind == "tseries"
+
 
 class AttachSpec(FrozenValue):
     """One event to attach a prog to.
@@ -113,7 +118,8 @@ class AttachSpec(FrozenValue):
     ``provider`` is its module in pytrace.probes; ``name`` the attach point's full name, as
     ``probe`` gives it; ``args`` the provider's own data (plain values, tuples), opaque to others.
     ``span`` is the attach point in the script. Order is the script's; the session decides the
-    order of attaching (language 7.5).
+    order of attaching (language 7.5). ``count`` is the number of attach points that it
+    stands for: one call may attach a prog to many functions.
     """
 
     provider: str
@@ -122,6 +128,7 @@ class AttachSpec(FrozenValue):
     args: tuple[object, ...]
     span: SpanRef | None
     label: str = ""
+    count: int = 1
 
 
 class LoadParam(FrozenValue):

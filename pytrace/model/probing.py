@@ -94,17 +94,34 @@ class ProgShape(FrozenValue):
 
 
 class ParseProblem(FrozenValue):
-    """Why an attach point is wrong: a diagnostic without its severity."""
+    """Why an attach point is wrong: a diagnostic without its severity.
+
+    ``warnings`` are told besides. With an empty ``message`` they are all there is to tell, and
+    ``instead`` holds the targets that are attached to all the same.
+    """
 
     code: str
     message: str
     hints: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    instead: tuple[Target, ...] = ()
+
+
+class Attachment(FrozenValue):
+    """What ``Provider.attach`` attaches with one call: the data of one ``AttachSpec``.
+
+    ``count`` is how many attach points it stands for.
+    """
+
+    name: str
+    args: tuple[object, ...]
+    count: int = 1
 
 
 class AttachText(Frozen):
     """An attach point's text, parameters already substituted: what ``Provider.parse`` reads.
 
-    The same fields as ``ast.AttachPoint``, which providers must not know.
+    The same fields as ``ast.AttachPoint``, which providers must not know. ``unsafe`` is --unsafe.
     """
 
     provider: str
@@ -114,3 +131,4 @@ class AttachText(Frozen):
     label: str
     location: str
     span: Span
+    unsafe: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytrace.base.text import closest, is_wildcard
+from pytrace.base.text import closest, is_wildcard, parse_integer, why_no_integer
 from pytrace.base.types import UNKNOWN
 from pytrace.model.probing import ProbeContext, ProgShape, Target
 from pytrace.probes.interval import PERF_CONTEXT
@@ -55,16 +55,17 @@ class CounterProvider(Provider):
         if event not in self.table:
             guess = closest(event, list(self.table))
             hints = (f"Did you mean {guess}?",) if guess else ()
-            return self.problem(f"No matches for {self.name} {event}.", *hints)
+            return self.problem(f"{event} is not a {self.name} probe", *hints)
         number, count = self.table[event]
+        name = f"{self.name}:{event}"
         if len(ap.parts) == 2:
             text = ap.parts[1]
-            if not text.isdigit():
-                return self.problem(f"Invalid count for {self.name} probe: invalid integer: {text}")
-            count = int(text)
-            if count < 1:
-                return self.problem(f"{self.name} count should be a positive integer")
-        name = f"{self.name}:{event}:{count}"
+            given = parse_integer(text)
+            if given is None:
+                return self.problem(f"Invalid count for {self.name} probe: {why_no_integer(text)}")
+            # A count of 0 asks for the usual one.
+            if given:
+                count, name = given, f"{name}:{given}"
         return Target(provider=self.name, name=name, args=(self.kind, number, count))
 
     def context(self, target: Target, kernel: KernelInfo) -> ProbeContext:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytrace.base.text import parse_integer, why_no_integer
 from pytrace.base.types import CONTEXT, UNKNOWN, Ptr, Struct
 from pytrace.model.probing import ProbeContext, ProgShape, Target
 from pytrace.probes.provider import Provider
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
     from pytrace.probes.provider import Parsed
 
 UNITS: Final = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "hz": 0}
-DURATIONS: Final = {
-    "ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000,
-    "h": 3_600_000_000_000, "d": 86_400_000_000_000,
-}  # fmt: skip
 MINIMUM_NS: Final = 1000
 
 PERF_CONTEXT: Final = Ptr(
@@ -46,10 +43,10 @@ class TimerProvider(Provider):
                 f"{unit} is not an accepted unit of time",
                 f"the units are {', '.join(UNITS)}: {self.name}:s:1, {self.name}:hz:99",
             )
-        number = _number(text)
+        number = parse_integer(text.removeprefix("-"))
         if number is None:
-            return self.problem(f"Invalid rate of {self.name} probe: invalid integer: {text}")
-        if number <= 0:
+            return self.problem(f"Invalid rate of {self.name} probe: {why_no_integer(text)}")
+        if number == 0 or text.startswith("-"):
             return self.problem(f"{self.name} frequency should be a positive integer")
         name = f"{self.name}:{unit}:{number}"
         if unit == "hz":
@@ -58,16 +55,9 @@ class TimerProvider(Provider):
 
     def _one_field(self, text: str) -> Parsed:
         """Nanoseconds or a duration such as ``10ms``."""
-        digits = len(text)
-        while digits and not text[digits - 1].isdigit():
-            digits -= 1
-        number = _number(text[:digits])
-        scale = DURATIONS.get(text[digits:] or "ns")
-        if number is None or scale is None:
-            return self.problem(f"Invalid rate of {self.name} probe: invalid integer: {text}")
-        period = number * scale
-        if period == 0:
-            return self.problem(f"{self.name} frequency should be a positive integer")
+        period = parse_integer(text)
+        if period is None:
+            return self.problem(f"Invalid rate of {self.name} probe: {why_no_integer(text)}")
         if period < MINIMUM_NS:
             return self.problem(
                 f"Invalid rate of {self.name} probe. Minimum is 1000 or 1us. Found: {period}"
@@ -102,11 +92,6 @@ class ProfileProvider(TimerProvider):
     name = "profile"
     aliases = ("p",)
     doc = "Fires regularly on every CPU, whatever runs there."
-
-
-def _number(text: str) -> int | None:
-    digits = text.replace("_", "")
-    return int(digits) if digits.isascii() and digits.isdigit() else None
 
 
 def attach(prog: Any, spec: AttachSpec, linux: Any) -> list[Any]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pytrace.base.errors import AttachError, NotSupported
-from pytrace.base.text import closest, is_wildcard
+from pytrace.base.text import closest, is_wildcard, parse_integer, why_no_integer
 from pytrace.base.types import KERNEL
 from pytrace.kernel.info import Unknown
-from pytrace.model.probing import ParseProblem, ProbeContext, ProgShape, Target
+from pytrace.model.probing import Attachment, ParseProblem, ProbeContext, ProgShape, Target
 from pytrace.probes.provider import Provider
 from pytrace.probes.registers import PT_REGS, arguments, registers, return_value
 
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any, Final
 
-    from pytrace.kernel.info import KernelInfo
+    from pytrace.kernel.info import FuncRef, KernelInfo
     from pytrace.model.compiled import AttachSpec
     from pytrace.model.probing import AttachText
     from pytrace.probes.provider import Expanded, Parsed
 
+
+MULTI: Final = "TRACE_KPROBE_MULTI"
+"""Attach type of a prog that one link puts on many functions."""
 
 ENTRY_SYSCALLS: Final = {
     "do_sys_openat2": "sys_enter_openat", "do_sys_open": "sys_enter_openat",
@@ -33,8 +36,14 @@ ENTRY_SYSCALLS: Final = {
 """Kernel functions people often probe, and the system call tracepoint nearest to each."""
 
 
+NOT_TRACEABLE: Final = (
+    '{} is not traceable (either non-existing, inlined, or marked as "notrace"); attaching to it'
+    " will likely fail"
+)
+
+
 class KprobeProvider(Provider):
-    """Target args: (module, function, offset)."""
+    """Target args: (module, function, offset, unsafe); an address is an offset of no function."""
 
     name = "kprobe"
     aliases = ("k",)
@@ -47,43 +56,98 @@ class KprobeProvider(Provider):
         if not 1 <= len(ap.parts) <= 2:
             return self.count_problem(ap, "1 or 2")
         module, text = ap.parts if len(ap.parts) == 2 else ("", ap.parts[0])
+        address = parse_integer(text)
+        if address is not None:
+            return self._address(ap, address)
         function, plus, offset_text = text.partition("+")
-        offset = _integer(offset_text) if plus else 0
+        offset = parse_integer(offset_text) if plus else 0
         if offset is None:
-            return self.problem(f"Invalid offset: {offset_text}")
+            return self.problem(f"Invalid offset: {why_no_integer(offset_text)}")
         if plus and self.returns:
             return self.problem("Offset not allowed")
         name = f"{self.name}:{module + ':' if module else ''}{function}"
         return Target(
             provider=self.name,
             name=f"{name}+{offset}" if offset else name,
-            args=(module, function, offset),
+            args=(module, function, offset, ap.unsafe),
             wildcard=is_wildcard(function) or is_wildcard(module),
         )
 
+    def _address(self, ap: AttachText, address: int) -> Parsed:
+        if not ap.unsafe:
+            return self.problem("Probing by address requires --unsafe.")
+        return Target(
+            provider=self.name, name=f"{self.name}:{address}", args=("", "", address, True)
+        )
+
     def expand(self, target: Target, kernel: KernelInfo, pid: int | None) -> Expanded:
-        module, function, offset = target.args
-        if not kernel.supports("kprobe"):
-            return _unsupported(kernel, str(function))
-        if not target.wildcard:
+        module, function, offset, unsafe = target.args
+        assert isinstance(module, str)
+        assert isinstance(function, str)
+        if not function:
             return (target,)
-        found = kernel.functions(str(function), str(module))
+        found = kernel.functions(function, module)
+        if target.wildcard:
+            return self._wildcard(kernel, function, found, bool(module))
+        known = isinstance(found, Unknown) or bool(found)
+        if not known and not unsafe:
+            return self._missing(kernel, target, module, function)
+        if not kernel.supports("kprobe"):
+            return _unsupported(kernel, function)
+        if not known:
+            return ParseProblem(
+                code="no-match",
+                message="",
+                warnings=(NOT_TRACEABLE.format(function),),
+                instead=(target,),
+            )
+        return (target,)
+
+    def _missing(
+        self, kernel: KernelInfo, target: Target, module: str, function: str
+    ) -> ParseProblem:
+        """No such function: the module may be missing, or the name mistyped."""
+        if module not in ("", "vmlinux") and not kernel.functions("*", module):
+            return self.problem(
+                f"specified module {module} in probe {target.name} is not loaded.",
+                code="no-match",
+            )
+        everything = kernel.functions("*", module)
+        names = [] if isinstance(everything, Unknown) else [f.name for f in everything]
+        guess = closest(function, names)
+        shown = f"{module}:{function}" if module else function
+        return ParseProblem(
+            code="no-match",
+            message=f"No matches for {self.name} {shown}.",
+            hints=(f"Did you mean {guess}?",) if guess else (),
+            warnings=(NOT_TRACEABLE.format(function),),
+        )
+
+    def _wildcard(
+        self,
+        kernel: KernelInfo,
+        function: str,
+        found: Sequence[FuncRef] | Unknown,
+        modules: bool,
+    ) -> Expanded:
+        if not kernel.supports("kprobe"):
+            return _unsupported(kernel, function.strip("*"))
         if isinstance(found, Unknown):
             return self.problem(
                 f"Functions cannot be listed here: {found.reason}",
                 "name the function without wildcards",
             )
         if not found:
-            return ParseProblem(code="no-match", message=f"No matches for {self.name} {function}.")
-        prefix = "" if not module else "module"
-        return tuple(
-            Target(
+            return self.problem(f"No matches for {self.name} {function}.", code="no-match")
+        targets = {}
+        for ref in found:
+            name = f"{self.name}:{ref.module + ':' if modules else ''}{ref.name}"
+            targets[name] = Target(
                 provider=self.name,
-                name=f"{self.name}:{ref.module + ':' if prefix else ''}{ref.name}",
-                args=(ref.module if prefix else "", ref.name, offset),
+                name=name,
+                args=(ref.module if modules else "", ref.name, 0, False),
             )
-            for ref in found
-        )
+        return tuple(targets.values())
 
     def context(self, target: Target, kernel: KernelInfo) -> ProbeContext:
         arch = kernel.identity().arch
@@ -98,7 +162,20 @@ class KprobeProvider(Provider):
         )
 
     def shape(self, targets: Sequence[Target], kernel: KernelInfo) -> ProgShape:
-        return ProgShape(prog_type="PROG_TYPE_KPROBE", filter_pid=True)
+        """Many functions are one link where the kernel has it, so one prog of another kind."""
+        plain = all(t.args[1] and not t.args[2] for t in targets)
+        many = len(targets) > 1 and plain and kernel.supports("kprobe_multi")
+        return ProgShape(
+            prog_type="PROG_TYPE_KPROBE",
+            expected_attach_type=MULTI if many else "",
+            filter_pid=True,
+        )
+
+    def gather(self, targets: Sequence[Target], shape: ProgShape) -> Sequence[Attachment]:
+        if shape.expected_attach_type != MULTI:
+            return super().gather(targets, shape)
+        functions = tuple(str(t.args[1]) for t in targets)
+        return [Attachment(name=targets[0].name, args=(MULTI, functions), count=len(targets))]
 
     def list(self, pattern: str, kernel: KernelInfo) -> Iterator[str]:
         if not kernel.supports("kprobe"):
@@ -139,18 +216,13 @@ def _unsupported(kernel: KernelInfo, function: str) -> ParseProblem:
     )
 
 
-def _integer(text: str) -> int | None:
-    try:
-        return int(text, 16) if text[:2].lower() == "0x" else int(text)
-    except ValueError:
-        return None
-
-
 def attach(prog: Any, spec: AttachSpec, linux: Any) -> list[Any]:
-    """A perf kprobe through the kernel's kprobe PMU."""
-    module, function, offset = spec.args
-    symbol = f"{module}:{function}" if module and module != "vmlinux" else str(function)
+    """A perf kprobe through the kernel's kprobe PMU, or one link for many functions."""
     returns = spec.name.startswith("kretprobe")
+    if spec.args[0] == MULTI:
+        return [linux.kprobe_multi(prog, spec.args[1], spec.name, retprobe=returns)]
+    module, function, offset, _ = spec.args
+    symbol = f"{module}:{function}" if module and module != "vmlinux" else str(function)
     try:
         link = linux.kprobe(prog, symbol, spec.name, offset=offset, retprobe=returns)
     except NotSupported as problem:

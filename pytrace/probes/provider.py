@@ -7,20 +7,28 @@ alone. The run half is the module's function ``attach``: the session imports the
 
 from __future__ import annotations
 
+from pytrace.base.frozen import FrozenValue
 from pytrace.base.text import closest
 from pytrace.base.types import KERNEL
-from pytrace.model.probing import ParseProblem, ProbeContext, ProgShape, Target
+from pytrace.model.probing import Attachment, ParseProblem, ProbeContext, ProgShape, Target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Final, Union
 
-    from pytrace.kernel.info import KernelInfo
+    from pytrace.kernel.info import KernelInfo, KernelTexts, Unknown
     from pytrace.model.probing import AttachText
 
     Parsed = Union[Target, ParseProblem]
     Expanded = Union[Sequence[Target], ParseProblem]
+
+
+class Item(FrozenValue):
+    """One line of ``-l``. ``args`` is what its provider needs to tell of its arguments."""
+
+    text: str
+    args: tuple[object, ...] = ()
 
 
 class Provider:
@@ -56,9 +64,29 @@ class Provider:
         """How the prog is loaded."""
         raise NotImplementedError
 
-    def list(self, pattern: str, kernel: KernelInfo) -> Iterator[str]:
-        """Attach points whose text matches a pattern, for ``-l``."""
+    def gather(self, targets: Sequence[Target], shape: ProgShape) -> Sequence[Attachment]:
+        """How the targets of one prog are attached: each by itself, or many with one call."""
+        return [Attachment(name=t.name, args=t.args) for t in targets]
+
+    def list(self, fields: Sequence[str], kernel: KernelInfo, pid: int | None) -> Iterator[Item]:
+        """Items of ``-l`` that fit the fields of a search, in any order.
+
+        ``fields`` are what follows the provider; one alone is the last one, an event's or a
+        function's name. What does not work on this kernel is listed too, as far as it is known.
+        """
         return iter(())
+
+    def item(self, target: Target, kernel: KernelInfo) -> Item:
+        """An expanded target as ``-l`` writes it."""
+        return Item(text=target.name, args=target.args)
+
+    def arguments(self, item: Item, kernel: KernelTexts) -> Sequence[str] | Unknown:
+        """The lines that ``-lv`` shows below an item; ``Unknown`` says why there are none."""
+        return ()
+
+    def refused(self, kernel: KernelInfo) -> str:
+        """Why none of these probes works on this kernel, empty if they do."""
+        return ""
 
     def problem(self, message: str, *hints: str, code: str = "attach-point") -> ParseProblem:
         """What is wrong with an attach point, and what to do."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pytrace.base.text import closest, is_wildcard, matches
+from pytrace.base.text import closest, is_wildcard, matches, parse_integer, why_no_integer
 from pytrace.base.types import USER
-from pytrace.model.probing import ParseProblem, ProbeContext, ProgShape, Target
+from pytrace.model.probing import Attachment, ParseProblem, ProbeContext, ProgShape, Target
 from pytrace.probes.provider import Provider
 from pytrace.probes.registers import PT_REGS, arguments, registers, return_value
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from pytrace.model.compiled import AttachSpec
     from pytrace.model.probing import AttachText
     from pytrace.probes.provider import Expanded, Parsed
+
+MULTI: Final = "TRACE_UPROBE_MULTI"
+"""Attach type of a prog that one link puts on many places of a file."""
 
 
 class UprobeProvider(Provider):
@@ -39,16 +42,16 @@ class UprobeProvider(Provider):
         if len(parts) == 3 and parts[1] == "cpp":
             parts.pop(1)
         if len(parts) != 2:
-            return self.count_problem(ap, "2")
+            return self.count_problem(ap, "2 or 3")
         path, text = parts
         quoted = ap.quoted[-1]
         function, plus, offset_text = text.partition("+") if not quoted else (text, "", "")
-        offset = _integer(offset_text) if plus else 0
+        offset = parse_integer(offset_text) if plus else 0
         if offset is None:
-            return self.problem(f"Invalid offset: {offset_text}")
+            return self.problem(f"Invalid offset: {why_no_integer(offset_text)}")
         if offset and self.returns:
             return self.problem("Offset not allowed")
-        address = _integer(function)
+        address = parse_integer(function)
         return Target(
             provider=self.name,
             name=f"{self.name}:{path}:{text}",
@@ -62,7 +65,8 @@ class UprobeProvider(Provider):
         assert isinstance(path, str) and isinstance(function, str)
         assert isinstance(address, int) and isinstance(offset, int)
         paths = kernel.resolve_target(path, pid)
-        if not paths:
+        unreadable = not is_wildcard(path) and paths and kernel.binary(paths[0]) is None
+        if not paths or unreadable:
             return self.problem(
                 f"{self.name} target file '{path}' does not exist or is not executable"
             )
@@ -152,7 +156,24 @@ class UprobeProvider(Provider):
         )
 
     def shape(self, targets: Sequence[Target], kernel: KernelInfo) -> ProgShape:
-        return ProgShape(prog_type="PROG_TYPE_KPROBE")
+        """Many places are one link for each file where the kernel has it."""
+        many = len(targets) > 1 and kernel.supports("uprobe_multi")
+        return ProgShape(prog_type="PROG_TYPE_KPROBE", expected_attach_type=MULTI if many else "")
+
+    def gather(self, targets: Sequence[Target], shape: ProgShape) -> Sequence[Attachment]:
+        if shape.expected_attach_type != MULTI:
+            return super().gather(targets, shape)
+        by_path: dict[str, list[Target]] = {}
+        for target in targets:
+            by_path.setdefault(str(target.args[0]), []).append(target)
+        return [
+            Attachment(
+                name=group[0].name,
+                args=(MULTI, path, tuple(t.args[2] for t in group)),
+                count=len(group),
+            )
+            for path, group in by_path.items()
+        ]
 
     def list(self, pattern: str, kernel: KernelInfo) -> Iterator[str]:
         """Functions of the file that ``target`` in ``target:function`` names."""
@@ -175,17 +196,14 @@ def shown_path(written: str, full: str) -> str:
     return written if "/" in written and not is_wildcard(written) else full
 
 
-def _integer(text: str) -> int | None:
-    try:
-        return int(text, 16) if text[:2].lower() == "0x" else int(text)
-    except ValueError:
-        return None
-
-
 def attach(prog: Any, spec: AttachSpec, linux: Any) -> list[Any]:
     """A perf uprobe at the file offset; -p is the kernel's own filter."""
-    path, _, offset, _ = spec.args
     returns = spec.name.startswith("uretprobe")
+    if spec.args[0] == MULTI:
+        _, path, offsets = spec.args
+        pid = max(linux.pid, 0)
+        return [linux.uprobe_multi(prog, path, offsets, spec.name, retprobe=returns, pid=pid)]
+    path, _, offset, _ = spec.args
     return [linux.uprobe(prog, path, offset, spec.name, retprobe=returns, pid=linux.pid)]
 
 

@@ -116,10 +116,10 @@ class Session:
     def _map(self, name: str) -> UserMap:
         found = self._user_maps.get(name)
         if found is None:
-            from pytrace.runtime.maps import UserMap
+            from pytrace.runtime.maps import open_map
 
             spec = self.loaded.compiled.map(name)
-            found = UserMap(spec, self.loaded.maps[name], self._codecs)
+            found = open_map(spec, self.loaded.maps[name], self._codecs, self.env)
             self._user_maps[name] = found
         return found
 
@@ -187,21 +187,23 @@ class Session:
     def _attach(self) -> None:
         compiled = self.loaded.compiled
         missing = str(self.config.get("missing_probes", "error"))
-        attached = len([s for s in compiled.attach if _is_special(s)])
+        attached = count_points([s for s in compiled.attach if _is_special(s)])
         places = attach_order(compiled.attach)
         failed = 0
+        done: list[AttachSpec] = []
         for spec in places:
             if self.options.verbose:
                 write_error(f"Trying to attach probe: {spec.name}\n")
             try:
                 self.loaded.links += self._attach_one(spec)
-                attached += 1
+                done.append(spec)
             except (OSError, AttachError, NotSupported) as error:
                 if missing == "error":
                     raise _attach_error(spec, error) from error
                 failed += 1
                 if missing == "warn":
                     self.sink.message("WARNING", f"Unable to attach probe: {spec.name}. Skipping.")
+        attached += count_points(done)
         if failed and not attached:
             raise AttachError("Attachment failed for all probes.")
         if self.options.dry_run:
@@ -312,6 +314,12 @@ def _open_signals() -> SignalQueue | None:
         return SignalQueue(numbers, keep_ignored=(_signal.SIGINT,))
     except ValueError:
         return None
+
+
+def count_points(specs: Sequence[AttachSpec]) -> int:
+    """Attach points that specs stand for; one that needed several progs (the places of a USDT
+    probe may differ in their arguments) counts once."""
+    return sum({(s.name, s.span, s.label): s.count for s in specs}.values())
 
 
 def _kind(spec: AttachSpec) -> str:

@@ -9,6 +9,7 @@ from pytrace.frontend import ast
 from pytrace.frontend.walk import walk
 from pytrace.model.probing import AttachText, ParseProblem, ProbeContext, ProgShape, Target
 from pytrace.probes.provider import find, unknown
+from pytrace.semantics import functions
 from pytrace.semantics.env import Instance
 from pytrace.semantics.scope import resolve
 from pytrace.semantics.type_calls import family
@@ -45,6 +46,7 @@ def instances(env: Env, program: ast.Program, providers: dict[str, Provider]) ->
 
 def function_instances(env: Env, program: ast.Program) -> list[Instance]:
     """One instance for each ``fn``; functions see no probe."""
+    functions.check(program.functions, env.sink)
     made = []
     for fn in program.functions:
         scopes = resolve(fn.body, env.sink, tuple(p.var for p in fn.params))
@@ -53,7 +55,7 @@ def function_instances(env: Env, program: ast.Program) -> list[Instance]:
     return made
 
 
-def _text(point: ast.AttachPoint) -> AttachText:
+def _text(point: ast.AttachPoint, unsafe: bool) -> AttachText:
     return AttachText(
         provider=point.provider,
         parts=point.parts,
@@ -62,6 +64,7 @@ def _text(point: ast.AttachPoint) -> AttachText:
         label=point.label,
         location=point.location,
         span=point.span,
+        unsafe=unsafe,
     )
 
 
@@ -74,12 +77,19 @@ def _expand(
         _report(env, unknown(providers, point.provider), point, ERROR)
         return None
     pid = env.settings.pid
-    target = provider.parse(_text(point), pid)
+    target = provider.parse(_text(point, env.settings.unsafe), pid)
     if isinstance(target, ParseProblem):
         _report(env, target, point, ERROR)
         return None
     expanded = provider.expand(target, env.kernel, pid)
     if isinstance(expanded, ParseProblem):
+        for text in expanded.warnings:
+            _report(env, ParseProblem(code=expanded.code, message=text), point, WARNING)
+        if not expanded.message:
+            return list(expanded.instead)
+        if target.wildcard and expanded.code == "no-match":
+            # A pattern may match nothing, as long as something is left of the probe.
+            return []
         return _unresolved(env, expanded, point)
     return list(expanded)
 

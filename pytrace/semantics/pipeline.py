@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from pytrace.builtins.registry import Builtin
     from pytrace.frontend import ast
     from pytrace.kernel.info import KernelInfo
+    from pytrace.model.probing import Target
     from pytrace.probes.provider import Provider
     from pytrace.semantics import env as env_module
+    from pytrace.semantics.env import Instance
 
     Dump = Callable[[str, ast.Program], None]
 
@@ -108,17 +110,7 @@ def lower(env: Env) -> ir.Module:
     for instance in env.instances:
         lowering = Lowering(builder, instance)
         functions.append(lowering.run())
-        for target, point in instance.targets:
-            specs.append(
-                AttachSpec(
-                    provider=_module_of(target.provider),
-                    name=target.name,
-                    prog=instance.name,
-                    args=target.args,
-                    span=builder.span_ref(point.span),
-                    label=point.label,
-                )
-            )
+        specs.extend(_attach_specs(instance, builder))
     for info in env.maps.values():
         if info.used and info.name not in builder.maps and env.instances:
             Lowering(builder, env.instances[0]).map_spec(info.name)
@@ -133,11 +125,27 @@ def lower(env: Env) -> ir.Module:
     )
 
 
-def _module_of(provider: str) -> str:
-    """File of pytrace.probes that attaches probes of a provider."""
+def _attach_specs(instance: Instance, builder: ModuleBuilder) -> list[AttachSpec]:
+    """How the prog of an instance is attached: for each attach point of the script in turn."""
     from pytrace.probes.provider import load_all
 
-    return load_all()[provider].module
+    providers = load_all()
+    by_point: dict[ast.AttachPoint, list[Target]] = {}
+    for target, point in instance.targets:
+        by_point.setdefault(point, []).append(target)
+    return [
+        AttachSpec(
+            provider=providers[targets[0].provider].module,
+            name=made.name,
+            prog=instance.name,
+            args=made.args,
+            span=builder.span_ref(point.span),
+            label=point.label,
+            count=made.count,
+        )
+        for point, targets in by_point.items()
+        for made in providers[targets[0].provider].gather(targets, instance.shape)
+    ]
 
 
 def _shown_types(module: ir.Module, env: Env) -> tuple[tuple[StructDef, ...], tuple[EnumDef, ...]]:
