@@ -106,6 +106,11 @@ def parse_integer(text: str) -> int | None:
     return value if value is None or value <= (limit or 2**64 - 1) else None
 
 
+def why_no_integer(text: str) -> str:
+    """What is wrong with a text that ``parse_integer`` does not take."""
+    return f"invalid trailing bytes: {text}" if text[:1].isdigit() else f"invalid integer: {text}"
+
+
 def _whole(text: str) -> int | None:
     """A decimal, octal or exponent literal without suffix."""
     coefficient, mark, exponent = text.partition("e")

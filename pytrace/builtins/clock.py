@@ -48,7 +48,15 @@ def _lower_nsecs(lo: Lowering, call: BuiltinCall) -> ir.Value:
     if mode == "sw_tai":
         lo.need_param("tai_offset", "tai_offset_ns")
         return lo.b.add(lo.b.helper("ktime_get_boot_ns"), lo.b.param("tai_offset"))
-    return lo.b.helper(CLOCKS[mode])
+    return tai_ns(lo) if mode == "tai" else lo.b.helper(CLOCKS[mode])
+
+
+def tai_ns(lo: Lowering) -> ir.Value:
+    """International atomic time, as the kernel has it."""
+    if lo.env.kernel.supports("ktime_tai"):
+        return lo.b.helper(CLOCKS["tai"])
+    lo.need_param("tai_offset", "tai_offset_ns")
+    return lo.b.add(lo.b.helper("ktime_get_boot_ns"), lo.b.param("tai_offset"))
 
 
 def word_of(call: BuiltinCall, default: str) -> str:

@@ -28,7 +28,10 @@ def _getopt_type(t: Typing, call: BuiltinCall) -> Type:
     default = t.literal(call.args[1]) if len(call.args) > 1 else False
     if default is None:
         return t.error(
-            "bad-argument", "getopt() expects a literal as its default value", call.args[1].span
+            "bad-argument",
+            "Second argument to 'getopt' must be a string literal, integer literal, or a boolean"
+            " literal.",
+            call.args[1].span,
         )
     help_text = t.literal(call.args[2]) if len(call.args) > 2 else b""
     text = name.decode("utf-8", "replace")
@@ -135,7 +138,7 @@ def _fail_type(t: Typing, call: BuiltinCall) -> Type:
     for arg in call.args[1:]:
         value = t.literal(arg)
         if value is None:
-            return t.error("bad-argument", "fail() arguments must be literals", arg.span)
+            return t.error("bad-argument", "fail() arguments need to be literals", call.span)
         values.append(value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
     t.error("fail", render(parse_format(text.decode()), values, _plain_text), call.span)
     return VOID

@@ -66,6 +66,17 @@ def _has_key_type(t: Typing, call: BuiltinCall) -> Type:
     return _keyed(t, call, BOOL)
 
 
+def _find_type(t: Typing, call: BuiltinCall) -> Type:
+    target = call.args[0]
+    found = _keyed(t, call, BOOL)
+    t.fill_variable(call.args[2], t.map_of(target).value, call.span)
+    return found
+
+
+def _lower_find(lo: Lowering, call: BuiltinCall) -> ir.Value:
+    return lo.find(call)
+
+
 def _len_type(t: Typing, call: BuiltinCall) -> Type:
     target = call.args[0]
     if not t.is_map(target):
@@ -86,9 +97,7 @@ def _lower_delete(lo: Lowering, call: BuiltinCall) -> ir.Value:
 
 
 def _lower_has_key(lo: Lowering, call: BuiltinCall) -> ir.Value:
-    name = lo.map_name(call.args[0])
-    key = lo.key_pointer(name, (call.args[1],))
-    return lo.b.negate(lo.b.is_null(lo.b.lookup(name, key)))
+    return lo.has_key(lo.map_name(call.args[0]), (call.args[1],))
 
 
 def _lower_len(lo: Lowering, call: BuiltinCall) -> ir.Value:
@@ -137,6 +146,13 @@ HAS_KEY = Builtin(
     returns=_has_key_type,
     params=(_MAP, Arg(name="key")),
     lower=_lower_has_key,
+)
+FIND = Builtin(
+    name="find",
+    doc="True if a map has an element with this key; its value is assigned to the variable.",
+    returns=_find_type,
+    params=(_MAP, Arg(name="key"), Arg(name="variable", kind="var")),
+    lower=_lower_find,
 )
 LEN = Builtin(
     name="len",

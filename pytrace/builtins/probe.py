@@ -35,7 +35,7 @@ def _arg_type(t: Typing, call: BuiltinCall) -> Type:
         if t.context.value("arg0") is not None:
             return t.error(
                 "not-here",
-                f"{t.context.probetype} doesn't support {call.name}",
+                f"{t.env.kernel.identity().arch} doesn't support {call.name}",
                 call.span,
             )
         return t.error(

@@ -39,9 +39,10 @@ class BuiltinCall(Frozen):
 class Arg(Frozen):
     """A parameter. ``kind`` says what is accepted:
 
-    ``any``; ``int`` (integers); ``string`` (string, pointer or integer address);
-    ``pointer``, ``address`` (pointer or integer); ``text`` (a string literal); ``number`` (a number
-    literal); ``map`` (a map without key); ``word`` (a bare identifier).
+    ``any``; ``int`` (integers); ``string`` (string, pointer or integer address); ``pointer`` and
+    ``address`` (pointer or integer); ``text`` (a string literal); ``number`` (an integer literal);
+    ``map`` (a map without key); ``word`` (a bare identifier); ``var`` (a scratch variable, which
+    is assigned).
     """
 
     name: str
@@ -58,7 +59,8 @@ class Builtin(Frozen):
     ``params``. ``aggregate`` names the kind of map value that an aggregating function fills.
     ``unsafe`` needs --unsafe. ``per_target``: the value differs between the attach points of a
     probe, so that each needs a prog of its own. ``in_for``: usable in the body of a ``for``.
-    ``probe_only``: there is none in a ``fn``.
+    ``probe_only``: there is none in a ``fn``. ``unstable`` names the feature whose config variable
+    ``unstable_...`` gates it.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Builtin(Frozen):
     per_target: bool = False
     in_for: bool = True
     probe_only: bool = False
+    unstable: str = ""
 
     @property
     def required(self) -> int:
@@ -108,13 +111,16 @@ def count_problem(builtin: Builtin, given: int) -> str | None:
     if most == 0:
         return f"{name}() requires no arguments ({given} provided)"
     if least == most:
-        return f"{name}() requires {_arguments(least)} ({given} provided)"
+        return f"{name}() requires {arguments(least)} ({given} provided)"
     if given < least:
-        return f"{name}() requires at least {_arguments(least)} ({given} provided)"
-    return f"{name}() takes up to {_arguments(most or 0)} ({given} provided)"
+        return f"{name}() requires at least {arguments(least)} ({given} provided)"
+    return f"{name}() takes up to {arguments(most or 0)} ({given} provided)"
 
 
-def _arguments(count: int) -> str:
+def arguments(count: int) -> str:
+    """A number of arguments in words."""
+    if count == 0:
+        return "no arguments"
     return "one argument" if count == 1 else f"{count} arguments"
 
 

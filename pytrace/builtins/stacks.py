@@ -37,9 +37,9 @@ def _stack_type(*, user: bool) -> TypeRule:
             if word not in MODES:
                 return t.error(
                     "bad-argument",
-                    f"Error parsing stack mode: {word}: Invalid value for stack_mode: valid values"
+                    f"Error parsing stack mode: {name}: Invalid value for stack_mode: valid values"
                     " are bpftrace, raw, perf, and build_id.",
-                    call.span,
+                    args[0].span,
                 )
             mode = word
             args.pop(0)
@@ -47,7 +47,7 @@ def _stack_type(*, user: bool) -> TypeRule:
             return t.error("bad-argument", "Expected stack mode as first argument", call.span)
         if args:
             value = t.literal(args[0])
-            if not isinstance(value, int) or isinstance(value, bool):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
                 return t.error("bad-argument", f"{name}: invalid limit value", call.span)
             if value > MAX_LIMIT:
                 return t.error(
@@ -105,6 +105,7 @@ def _stack(name: str, doc: str, *, user: bool) -> Builtin:
         into=_stack_into,
         bare=True,
         in_for=False,
+        probe_only=True,
     )
 
 

@@ -83,7 +83,7 @@ def declare_maps(env: Env, program: ast.Program) -> None:
             env.sink.error(
                 "map-kind",
                 f"Invalid bpf map type: {decl.kind}",
-                decl.kind_span,
+                decl.span,
                 hints=["Valid map types: percpulruhash, percpuhash, lruhash, hash"],
             )
             continue

@@ -69,17 +69,23 @@ class Instance:
         self.types: dict[ast.Node, Type] = {}
         self.literals: dict[ast.Node, int | bytes | bool] = {}
         self.variables: dict[Variable, Type] = {}
+        self.typeinfo: dict[ast.Typeinfo, tuple[str, str]] = {}
+        """Kind and name of the types that ``typeinfo`` was asked about."""
+        self.returns: Type = NONE
+        """Declared type of a function's result."""
 
 
 class Settings(Frozen):
     """What the command line says about compiling: ``pid`` is -p's, ``has_child`` tells of -c,
-    ``runtime_warnings`` of -k. ``options`` are the script's named parameters, in the order given.
+    ``runtime_warnings`` of -k. ``clock_map`` is the scalar map that time series take for a clock.
+    ``options`` are the script's named parameters, in the order given.
     """
 
     unsafe: bool = False
     pid: int | None = None
     has_child: bool = False
     runtime_warnings: bool = False
+    clock_map: str = ""
     options: tuple[tuple[str, str | None], ...] = ()
 
 

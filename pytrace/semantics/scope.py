@@ -67,8 +67,12 @@ class _Resolver:
     def run(self, body: ast.Block, params: tuple[ast.Var, ...]) -> Scopes:
         self.frames.append({})
         for param in params:
+            known = self._find(param.name)
+            if known is not None:
+                self._shadowing(param.name, param.span, known)
             variable = self._declare(param, param.span, None)
             variable.assigned = True
+            variable.origin = "This is the function parameter."
         self.block(body)
         self.frames.pop()
         return self.result
@@ -164,13 +168,7 @@ class _Resolver:
         )
         known = self._find(stmt.var.name)
         if known is not None:
-            self.sink.error(
-                "shadowing",
-                f"Variable ${_shown(stmt.var.name)} was already declared."
-                " Variable shadowing is not allowed.",
-                here,
-                labels=[(known.origin, known.span)],
-            )
+            self._shadowing(stmt.var.name, here, known)
             self.result.of[stmt.var] = known
             return
         variable = self._declare(stmt.var, here, self._here())
@@ -238,11 +236,13 @@ class _Resolver:
         for arg in node.args[:2]:
             self.expression(arg)
         target = node.args[2]
-        if isinstance(target, ast.Var) and self._find(target.name) is None:
-            variable = self._declare(target, target.span, self._here())
-            variable.assigned = True
+        if not isinstance(target, ast.Var):
+            self.expression(target)
             return
-        self.expression(target)
+        known = self._find(target.name)
+        variable = known or self._declare(target, target.span, self._here())
+        variable.assigned = True
+        self.result.of[target] = variable
 
     # ------------------------------------------------------------ names
 
@@ -262,6 +262,14 @@ class _Resolver:
             self.result.locals.setdefault(block, []).append(variable)
         self.result.of[node] = variable
         return variable
+
+    def _shadowing(self, name: str, span: Span, known: Variable) -> None:
+        self.sink.error(
+            "shadowing",
+            f"Variable ${_shown(name)} was already declared. Variable shadowing is not allowed.",
+            span,
+            labels=[(known.origin, known.span)],
+        )
 
     def _read(self, node: ast.Var, variable: Variable) -> None:
         if not variable.assigned and not variable.read:

@@ -18,7 +18,7 @@ from pytrace.base.types import (
     Str,
     Type,
 )
-from pytrace.builtins.registry import Arg, Builtin, BuiltinCall, count_problem
+from pytrace.builtins.registry import Arg, Builtin, BuiltinCall, arguments, count_problem
 from pytrace.frontend import ast
 from pytrace.semantics import type_maps
 from pytrace.semantics.macros import RAW_PREFIX
@@ -121,6 +121,26 @@ def not_assigned(t: Typing, node: ast.Call | ast.Ident, builtin: Builtin) -> Typ
     )
 
 
+def allowed(t: Typing, feature: str, span: Span) -> bool:
+    """Asks the config about an unstable feature and reports what it says (language 14.4)."""
+    gate = getattr(t.env.config, f"unstable_{feature}")
+    if gate == "warn" and t.reporting:
+        t.env.sink.warn(
+            "unstable",
+            f"Script is using an unstable feature: {feature}. To prevent this warning you must"
+            f" explicitly enable it in the config e.g. unstable_{feature}=enable",
+            None,
+        )
+    if gate == "error":
+        t.error(
+            "unstable",
+            f"{feature} feature is not enabled by default. To enable this unstable feature, set"
+            f" the config flag to enable. unstable_{feature}=enable",
+            span,
+        )
+    return bool(gate != "error")
+
+
 def _typed(t: Typing, made: BuiltinCall, builtin: Builtin) -> Type:
     if builtin.unsafe and not t.env.settings.unsafe:
         return t.error(
@@ -129,6 +149,8 @@ def _typed(t: Typing, made: BuiltinCall, builtin: Builtin) -> Type:
             made.span,
             hints=["--unsafe allows it"],
         )
+    if builtin.unstable and not allowed(t, builtin.unstable, made.span):
+        return NONE
     if builtin.probe_only and t.is_function:
         name = made.name.removeprefix(RAW_PREFIX)
         return t.error("not-here", f"Builtin {name} not supported outside probe", made.span)
@@ -176,6 +198,11 @@ def _argument(t: Typing, builtin: Builtin, param: Arg, arg: ast.Expr, span: Span
         return True
     if param.kind == "word" and isinstance(arg, ast.Ident):
         return True
+    if param.kind == "var":
+        if isinstance(arg, ast.Var):
+            return True
+        t.error("bad-argument", f"{builtin.name}() expects a variable argument", arg.span)
+        return False
     if param.kind == "printable" and isinstance(arg, ast.Map):
         if t.reporting and not type_maps.is_known(t, arg):
             return False
@@ -259,7 +286,7 @@ def _function_call(t: Typing, node: ast.Call, fn: ast.Fn) -> Type:
     if len(node.args) != len(fn.params):
         return t.error(
             "argument-count",
-            f"{fn.name}() requires {len(fn.params)} arguments ({len(node.args)} provided)",
+            f"{fn.name}() requires {arguments(len(fn.params))} ({len(node.args)} provided)",
             node.span,
         )
     for arg, param in zip(node.args, fn.params):
@@ -267,7 +294,8 @@ def _function_call(t: Typing, node: ast.Call, fn: ast.Fn) -> Type:
         wanted = resolve_type(t, param.type)
         if wanted is None or isinstance(found, NoneType):
             continue
-        if isinstance(wanted, (Int, Bool)) != isinstance(found, (Int, Bool, Enum)):
+        accepted = (Int, Ptr) if isinstance(wanted, Ptr) else (Int, Bool, Enum)
+        if not isinstance(found, accepted):
             t.error(
                 "bad-argument",
                 f"Expected {wanted} for argument `${param.var.name}` got {settled(found)}",

@@ -27,13 +27,13 @@ from pytrace.base.types import (
     Struct,
     Tuple,
     Type,
-    int_type,
     is_scalar,
     smallest_int,
 )
 from pytrace.frontend import ast
 from pytrace.semantics import type_calls, type_maps, type_ops, type_stmts
 from pytrace.semantics.merge import (
+    FlexInt,
     flexible,
     is_condition,
     is_void,
@@ -155,6 +155,13 @@ def _incdec(t: Typing, node: ast.IncDec) -> Type:
 
 
 def _address(t: Typing, node: ast.AddressOf) -> Type:
+    target = node.target
+    if isinstance(target, ast.Map):
+        if t.reporting and not type_maps.is_known(t, target):
+            return NONE
+        type_maps.note_keys(t, target, scalar=True, span=target.span)
+        t.types[target] = type_maps.read(t, target)
+        return Ptr(to=settled(t.types[target]), space="kernel")
     found = t.expr(node.target)
     return NONE if isinstance(found, NoneType) else Ptr(to=settled(found), space="kernel")
 
@@ -191,7 +198,7 @@ def _cast(t: Typing, node: ast.Cast) -> Type:
             "bad-cast",
             f'Cannot cast from C type "{operand}" to "{target}"'
             if isinstance(operand, Struct)
-            else f'Cannot cast from "{settled(operand)}" to "{target}"',
+            else f'Cannot cast from "{settled(operand)}" to "{type_name(target)}"',
             node.span,
         )
     if settled(operand) == target and not isinstance(t.types[node.operand], Aggregate):
@@ -324,7 +331,7 @@ def _tuple_access(t: Typing, node: ast.TupleAccess) -> Type:
         return NONE
     if isinstance(base, Ptr):
         base = base.to
-    if not isinstance(base, (Tuple, Record)):
+    if not isinstance(base, Tuple):
         return t.error(
             "no-field",
             f"Can not access index '{node.index}' on expression of type '{settled(base)}'",
@@ -344,8 +351,14 @@ def _index(t: Typing, node: ast.Index) -> Type:
     value = t.literal(node.index)
     if isinstance(base, NoneType):
         return NONE
-    if isinstance(base, Tuple) and isinstance(value, int):
-        if not 0 <= value < len(base.elems):
+    if isinstance(base, Tuple):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            return t.error(
+                "tuple-index",
+                "Array-style access for tuples only valid for integer literals",
+                node.span,
+            )
+        if value >= len(base.elems):
             return t.error(
                 "tuple-index",
                 f"Invalid tuple index: {value}. Found {len(base.elems)} elements in tuple.",
@@ -368,7 +381,8 @@ def _index(t: Typing, node: ast.Index) -> Type:
             )
     if isinstance(index, NoneType):
         return elem
-    if not isinstance(index, (Int, Enum)) or (value is None and int_type(index).signed):
+    signed = isinstance(index, Int) and index.signed and not isinstance(index, FlexInt)
+    if not isinstance(index, (Int, Enum)) or signed:
         return t.error(
             "bad-index",
             "The array index operator [] only accepts non-negative integer indices."
@@ -376,6 +390,8 @@ def _index(t: Typing, node: ast.Index) -> Type:
             node.span,
         )
     count = base.count if isinstance(base, Array) else 0
+    if isinstance(base, Str):
+        count = base.length
     if isinstance(value, int) and count and not 0 <= value < count:
         return t.error(
             "index-bounds",
@@ -445,25 +461,29 @@ def _offsetof(t: Typing, node: ast.Offsetof) -> Type:
         definition = struct_definition(t, found) if isinstance(found, Struct) else None
         field = definition.field(name) if definition is not None else None
         if field is None:
-            return t.error(
-                "no-field",
-                f"Struct/union of type '{found}' does not contain a field named '{name}'",
-                node.span,
-            )
+            return t.error("no-field", f"'{found}' has no field named '{name}'", node.span)
         offset, found = offset + field.offset, field.type
     t.set_literal(node, offset)
     return U64
 
 
 def _typeinfo(t: Typing, node: ast.Typeinfo) -> Type:
+    if not type_calls.allowed(t, "typeinfo", node.span):
+        return NONE
     found = operand_type(t, node.operand)
     if found is None:
         return NONE
     found = settled(found)
+    t.instance.typeinfo[node] = base_name(found), str(found)
     return Record(
         names=("btf_id", "base_type", "full_type"),
         elems=(U32, Str(length=len(base_name(found)) + 1), Str(length=len(str(found)) + 1)),
     )
+
+
+def type_name(found: Type) -> str:
+    """A type in messages: a string whose size nobody gave has none."""
+    return "string" if found == Str(length=UNSIZED) else str(found)
 
 
 def base_name(found: Type) -> str:

@@ -83,25 +83,38 @@ C_TYPES: dict[str, Type] = {
 """Names that C headers give to integers, for kernels without BTF."""
 
 
-def resolve_type(t: Typing, node: ast.TypeExpr) -> Type | None:
-    """The type that is named; reports and gives None if there is none."""
+def resolve_type(t: Typing, node: ast.TypeExpr, whole: ast.TypeExpr | None = None) -> Type | None:
+    """The type that is named; reports and gives None if there is none.
+
+    ``whole`` is the type that this one is part of, where messages point.
+    """
+    whole = whole or node
     match node:
         case ast.NamedType():
-            return _named(t, node)
+            return _named(t, node, whole)
         case ast.TagType():
-            return _tagged(t, node)
+            return _tagged(t, node, whole)
         case ast.TypeofType():
             return operand_type(t, node.operand)
         case ast.PointerType():
-            base = resolve_type(t, node.base)
+            base = resolve_type(t, node.base, whole)
             return None if base is None else Ptr(to=base)
         case ast.ArrayType():
-            return _array(t, node)
+            return _array(t, node, whole)
 
 
 def operand_type(t: Typing, operand: ast.TypeExpr | ast.Expr) -> Type | None:
     """Type of the operand of ``sizeof`` and alike: a type, or an expression not evaluated."""
     match operand:
+        case ast.NamedType() if _find_named(t, operand.name) is None:
+            guess = closest(operand.name, _type_names(t))
+            t.error(
+                "unknown-identifier",
+                f"Unknown identifier: '{operand.name}'",
+                operand.span,
+                hints=[f"Did you mean {guess}?"] if guess else [],
+            )
+            return None
         case (
             ast.NamedType() | ast.TagType() | ast.TypeofType() | ast.PointerType()
             | ast.ArrayType()
@@ -113,23 +126,32 @@ def operand_type(t: Typing, operand: ast.TypeExpr | ast.Expr) -> Type | None:
     return t.expr(operand)
 
 
-def _named(t: Typing, node: ast.NamedType) -> Type | None:
-    found = PLAIN.get(node.name) or t.env.typedefs.get(node.name)
+def _named(t: Typing, node: ast.NamedType, whole: ast.TypeExpr) -> Type | None:
+    found = _find_named(t, node.name)
     if found is None:
-        found = t.env.kernel.typedef(node.name) or C_TYPES.get(node.name)
-    if found is None:
-        for kind in ("struct", "union"):
-            definition = t.env.struct(kind, node.name)
-            if definition is not None:
-                return definition.type
-        enum = t.env.enum(node.name)
-        if enum is not None:
-            return enum.type
-        constant = t.env.enum_constant(node.name)
-        if constant is not None:
-            return constant_type(constant[1])
-        _unknown(t, node.name, node)
+        _unknown(t, node.name, whole)
     return found
+
+
+def _find_named(t: Typing, name: str) -> Type | None:
+    found = PLAIN.get(name) or t.env.typedefs.get(name)
+    if found is None:
+        found = t.env.kernel.typedef(name) or C_TYPES.get(name)
+    if found is not None:
+        return found
+    for kind in ("struct", "union"):
+        definition = t.env.struct(kind, name)
+        if definition is not None:
+            return definition.type
+    enum = t.env.enum(name)
+    if enum is not None:
+        return enum.type
+    constant = t.env.enum_constant(name)
+    return constant_type(constant[1]) if constant is not None else None
+
+
+def _type_names(t: Typing) -> list[str]:
+    return [*PLAIN, *C_TYPES, *t.env.typedefs]
 
 
 def constant_type(kind: Type) -> Type:
@@ -137,34 +159,37 @@ def constant_type(kind: Type) -> Type:
     return replace(kind, bits=64) if isinstance(kind, Enum) else kind
 
 
-def _tagged(t: Typing, node: ast.TagType) -> Type | None:
+def _tagged(t: Typing, node: ast.TagType, whole: ast.TypeExpr) -> Type | None:
     if node.kind == "enum":
         enum = t.env.enum(node.name)
         if enum is not None:
             return enum.type
-        _unknown(t, f"enum {node.name}", node)
+        _unknown(t, f"enum {node.name}", whole)
         return None
     definition = t.env.struct(node.kind, node.name)
-    if definition is None:
-        # A pointer to a struct that nobody defined is still a pointer.
+    if definition is not None:
+        return definition.type
+    if t.env.kernel.typeless_memory() and isinstance(whole, ast.PointerType):
+        # Without types of the kernel a pointer is still a pointer.
         return Struct(kind=node.kind, name=node.name, bytes=0)
-    return definition.type
+    _unknown(t, f"{node.kind} {node.name}", whole)
+    return None
 
 
-def _array(t: Typing, node: ast.ArrayType) -> Type | None:
+def _array(t: Typing, node: ast.ArrayType, whole: ast.TypeExpr) -> Type | None:
     base = node.base
     if isinstance(base, ast.NamedType) and node.count is not None:
         sized = _SIZED.get(base.name)
         if sized is not None:
             return sized(node.count)
-    elem = resolve_type(t, base)
+    elem = resolve_type(t, base, whole)
     if elem is None:
         return None
     return Array(elem=elem, count=node.count if node.count is not None else 0)
 
 
 def _unknown(t: Typing, name: str, node: ast.TypeExpr) -> None:
-    guess = closest(name, list(PLAIN) + list(C_TYPES))
+    guess = closest(name, _type_names(t))
     t.error(
         "unknown-type",
         f'Cannot resolve unknown type "{name}"',

@@ -82,7 +82,7 @@ def arithmetic(t: Typing, op: str, left: Type, right: Type, node: ast.Node) -> T
         return promote(op, U64, right) if _is_number(right) else U64
     if isinstance(left, Str) and isinstance(right, Str) or settled(left) == settled(right):
         return _refused(t, op, left, right, node)
-    if not isinstance(left, Str) and not isinstance(right, Str):
+    if isinstance(node, ast.Assign) or not (isinstance(left, Str) or isinstance(right, Str)):
         left, right = _widened(left), _widened(right)
     return _mismatch(t, op, left, right, node)
 

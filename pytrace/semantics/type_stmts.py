@@ -25,7 +25,7 @@ from pytrace.base.types import (
     int_type,
 )
 from pytrace.frontend import ast
-from pytrace.semantics import type_calls, type_exprs, type_maps, type_ops
+from pytrace.semantics import functions, type_calls, type_exprs, type_maps, type_ops
 from pytrace.semantics.merge import ONE, FlexInt, is_void, merge, settled, value_type
 from pytrace.semantics.type_names import UNSIZED, resolve_type
 
@@ -64,11 +64,7 @@ def valued_block(t: Typing, block: ast.Block) -> Type:
 
 def function(t: Typing, fn: ast.Fn) -> None:
     """A ``fn``: its parameters have their declared types."""
-    for param in fn.params:
-        variable = t.variable(param.var)
-        declared = resolve_type(t, param.type)
-        if variable is not None and declared is not None:
-            t.instance.variables[variable] = declared
+    functions.signature(t, fn)
     body(t, fn.body)
 
 
@@ -448,13 +444,7 @@ def _return(t: Typing, stmt: ast.Return) -> None:
     found = t.expr(stmt.value) if stmt.value is not None else VOID
     probe = t.instance.probe
     if isinstance(probe, ast.Fn):
-        wanted = resolve_type(t, probe.returns)
-        if wanted is not None and is_void(wanted) != is_void(found):
-            t.error(
-                "return-type",
-                f"Function {probe.name} is of type {wanted}, cannot return {settled(found)}",
-                stmt.span,
-            )
+        functions.check_return(t, probe, stmt, value_type(found))
         return
     if stmt.value is None or isinstance(found, (Int, Enum, NoneType)):
         return

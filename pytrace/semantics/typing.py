@@ -139,6 +139,14 @@ class Typing:
         """Its type so far; what was only given literals still takes the sign of what it meets."""
         return self.instance.variables.get(variable, NONE)
 
+    def fill_variable(self, node: ast.Expr, value: Type, span: Span) -> None:
+        """Merges the type of a map's element into the variable that it is copied to."""
+        assert isinstance(node, ast.Var)
+        variable = self.variable(node)
+        if variable is not None:
+            type_stmts.store_variable(self, variable, value, node, span)
+            self.types[node] = self.variable_type(variable)
+
     def note_unresolved(self, span: Span) -> None:
         """A variable whose type is not known: a fault of its own if nothing else is wrong."""
         if self.reporting:

@@ -245,8 +245,14 @@ class Lowering:
     def key_pointer(self, name: str, keys: tuple[ast.Expr, ...]) -> ir.Value:
         return maps.key_pointer(self, name, keys)
 
+    def has_key(self, name: str, keys: tuple[ast.Expr, ...]) -> ir.Value:
+        return maps.has_key(self, name, keys)
+
     def delete(self, call: BuiltinCall) -> ir.Value:
         return maps.delete(self, call)
+
+    def find(self, call: BuiltinCall) -> ir.Value:
+        return maps.find(self, call)
 
     def count_elements(self, name: str) -> ir.Value:
         return maps.count_elements(self, name)

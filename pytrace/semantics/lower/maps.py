@@ -19,15 +19,17 @@ from pytrace.base.types import (
 from pytrace.builtins.faults import MAP_FULL, NO_ELEMENT, NOT_DELETED
 from pytrace.frontend import ast
 from pytrace.model.compiled import MapSpec
-from pytrace.semantics.lower import aggregates, places
+from pytrace.semantics.lower import aggregates, places, series
 from pytrace.semantics.lower.places import Place
 from pytrace.semantics.merge import settled, value_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pytrace.base.source import Span
     from pytrace.builtins.registry import BuiltinCall
     from pytrace.ir import nodes as ir
+    from pytrace.semantics.env import MapInfo
     from pytrace.semantics.lower.core import Lowering
 
 DECLARED_KINDS = {
@@ -64,6 +66,8 @@ def _make_spec(lo: Lowering, name: str) -> MapSpec:
     if isinstance(value, NoneType):
         value = I64
     aggregate = isinstance(value, Aggregate)
+    if isinstance(value, Aggregate) and value.kind == "tseries":
+        return _series_spec(lo, info, value)
     if info.decl is not None:
         kind, entries = DECLARED_KINDS[info.decl.kind], info.decl.max_entries
         key = I64 if info.scalar else settled(info.key)
@@ -86,6 +90,21 @@ def _make_spec(lo: Lowering, name: str) -> MapSpec:
         name=name, kind="PERCPU_HASH" if aggregate and not large else "HASH", key_size=key.size,
         value_size=align_up(value.size, 8) if aggregate else value.size, max_entries=entries,
         flags=NO_PREALLOC if big else 0, key=key, value=value,
+    )  # fmt: skip
+
+
+def _series_spec(lo: Lowering, info: MapInfo, kind: Aggregate) -> MapSpec:
+    key = None if info.scalar is not False else settled(info.key)
+    name, flags = "PERCPU_HASH", 0
+    if info.decl is not None:
+        name, count = DECLARED_KINDS[info.decl.kind], info.decl.max_entries
+    else:
+        count = series.entries(kind, 1 if key is None else lo.env.config.max_map_keys)
+        flags = series.flags(count)
+    return MapSpec(
+        name=info.name, kind=name, key_size=series.key_size(key.size if key else 0),
+        value_size=kind.size, max_entries=count, flags=flags, key=key, value=kind,
+        scalar=key is None,
     )  # fmt: skip
 
 
@@ -337,7 +356,7 @@ def increment(
         b.store(slot, 0, kind.size, delta)
 
     b.set(result, 0)
-    upsert(lo, made, key, in_place, fresh, node)
+    upsert(lo, made, key, in_place, fresh, step.span)
     old = b.get(result)
     return b.extend(b.add(old, delta), number.bits, number.signed) if prefix else old
 
@@ -356,7 +375,7 @@ def upsert(
     key: ir.Value,
     in_place: Callable[[ir.Value], None],
     fresh: Callable[[ir.Value], None],
-    node: ast.Expr,
+    span: Span,
 ) -> None:
     """Changes an element in place, or inserts a zeroed one that ``fresh`` has filled.
 
@@ -376,7 +395,7 @@ def upsert(
                 with b.when(b.negate(b.is_null(again))):
                     in_place(again)
             with b.block() as full:
-                lo.fault(MAP_FULL, "map_update_elem", result, lo.statement_span(node))
+                lo.fault(MAP_FULL, "map_update_elem", result, span)
             b.if_else(b.compare("eq", result, -EEXIST), raced[0], full[0])
     with b.block() as found:
         in_place(pointer)
@@ -392,6 +411,8 @@ def delete(lo: Lowering, call: BuiltinCall) -> ir.Value:
     if len(call.args) > 1:
         keys = (call.args[1],)
     made = spec(lo, name)
+    if made.series:
+        return series.delete(lo, made, keys)
     if made.presence:
         existed = _unset(lo, made)
         if lo.warns:
@@ -425,6 +446,45 @@ def _unset(lo: Lowering, made: MapSpec) -> ir.Value:
     b.set(existed, 0)
     aggregates.each_cpu(lo, made, clear)
     return b.truth(b.get(existed))
+
+
+def find(lo: Lowering, call: BuiltinCall) -> ir.Value:
+    """``find(@m, k, $v)``: 1 if the element exists; its value is copied to ``$v``."""
+    from pytrace.semantics.lower import memory, stmts
+
+    b = lo.b
+    node, key, target = call.args
+    assert isinstance(node, ast.Map) and isinstance(target, ast.Var)
+    made = spec(lo, node.name)
+    assert made.value is not None
+    variable = lo.instance.scopes.of[target]
+    wanted = lo.variable_type(variable)
+    pointer_to_key = key_pointer(lo, node.name, (key,))
+    pointer = b.lookup(node.name, pointer_to_key)
+    found = b.cell("found")
+    b.set(found, b.negate(b.is_null(pointer)))
+    with b.when(b.get(found)):
+        if isinstance(made.value, Aggregate):
+            word = aggregates.reduce(lo, made, pointer_to_key)
+            word = lo.convert_word(word, value_type(made.value), wanted)
+            b.set(stmts.cell_of(lo, variable), word)
+        elif is_scalar(wanted):
+            number = int_type(made.value)
+            word = b.load(pointer, 0, made.value.size, number.signed)
+            b.set(stmts.cell_of(lo, variable), lo.convert_word(word, made.value, wanted))
+        else:
+            slot = b.address(stmts.slot_of(lo, variable))
+            place = Place(kind="memory", base=pointer)
+            memory.convert_place(lo, place, made.value, slot, wanted)
+    return b.get(found)
+
+
+def has_key(lo: Lowering, name: str, keys: tuple[ast.Expr, ...]) -> ir.Value:
+    """1 if there is an element with the key."""
+    made = spec(lo, name)
+    if made.series:
+        return series.has_key(lo, made, keys)
+    return lo.b.negate(lo.b.is_null(lo.b.lookup(name, key_pointer(lo, name, keys))))
 
 
 def count_elements(lo: Lowering, name: str) -> ir.Value:

@@ -257,7 +257,12 @@ def _into_memory(
             maps.read_into(lo, node, target, wanted)
         case ast.Cast():
             _cast_into(lo, node, source, target, wanted)
+        case ast.Typeinfo():
+            _typeinfo_into(lo, node, target, wanted)
+        case ast.Comptime():
+            into(lo, node.operand, target, wanted)
         case _:
+            assert isinstance(node, _PLACED), f"{type(node).__name__} has no place"
             convert_place(lo, place(lo, node), source, target, wanted)
 
 
@@ -323,7 +328,7 @@ def _cast_into(lo: Lowering, node: ast.Cast, source: Type, target: ir.Value, wan
     b = lo.b
     if is_scalar(operand):
         b.zero(target, wanted.size)
-        b.store(target, 0, min(wanted.size, 8), lo.word(node.operand))
+        _store_bytes(lo, target, min(wanted.size, 8), lo.word(node.operand))
         return
     literal = lo.literal(node.operand)
     if isinstance(literal, bytes):
@@ -332,6 +337,31 @@ def _cast_into(lo: Lowering, node: ast.Cast, source: Type, target: ir.Value, wan
     size = min(operand.size, wanted.size)
     places.copy(lo, place(lo, node.operand), target, size)
     b.zero(b.offset(target, size), wanted.size - size)
+
+
+def _store_bytes(lo: Lowering, target: ir.Value, size: int, word: ir.Value) -> None:
+    """The low ``size`` (1 to 8) bytes of a word, in stores of whole powers of two."""
+    at = 0
+    while at < size:
+        width = next(w for w in (8, 4, 2, 1) if at + w <= size and at % w == 0)
+        lo.b.store(target, at, width, lo.b.binop("lshr", word, 8 * at) if at else word)
+        at += width
+
+
+_PLACED = (ast.Ident, ast.Call, ast.Unary, ast.FieldAccess, ast.TupleAccess, ast.Index, ast.Var)
+"""Expressions whose value lies somewhere; ``args`` is the identifier among them."""
+
+
+def _typeinfo_into(lo: Lowering, node: ast.Typeinfo, target: ir.Value, wanted: Type) -> None:
+    """A record of (BTF id, kind, name); types here come from no BTF object, so the id is 0."""
+    record = settled(lo.types[node])
+    assert isinstance(record, Record) and isinstance(wanted, Record)
+    lo.b.zero(target, wanted.size)
+    texts = ("", *lo.instance.typeinfo[node])
+    for index, name in enumerate(record.names[1:], 1):
+        at = wanted.names.index(name)
+        place = lo.b.offset(target, wanted.offsets[at])
+        lo.store_text(place, texts[index].encode(), wanted.elems[at].size)
 
 
 def convert_place(lo: Lowering, at: Place, source: Type, target: ir.Value, wanted: Type) -> None:

@@ -181,9 +181,19 @@ def statement(lo: Lowering, stmt: ast.Stmt) -> None:
         case ast.Jump():
             lo.b.jump(stmt.kind)
         case ast.Return():
-            lo.b.ret(lo.word(stmt.value) if stmt.value is not None else None)
+            _return(lo, stmt)
         case ast.BlockStmt():
             body(lo, stmt.body)
+
+
+def _return(lo: Lowering, stmt: ast.Return) -> None:
+    if stmt.value is None:
+        lo.b.ret()
+        return
+    word = lo.word(stmt.value)
+    if isinstance(lo.instance.probe, ast.Fn):
+        word = lo.convert_word(word, lo.type(stmt.value), lo.instance.returns)
+    lo.b.ret(word)
 
 
 def _expression(lo: Lowering, node: ast.Expr) -> None:
