@@ -47,7 +47,9 @@ _RUN_SIDE: Final = ("cli", "linux", "output", "runtime", "__pycache__")
 _SOURCES: Final = (".py", ".lark", ".bt", ".h")
 
 # Environment variables, besides the config values, that the compiler looks at.
-_ENVIRONMENT: Final = ("BTF", "KERNEL_SOURCE", "KERNEL_BUILD", "VMLINUX", "MASK_FEATURES")
+_ENVIRONMENT: Final = (
+    "BTF", "KERNEL_SOURCE", "KERNEL_BUILD", "VMLINUX", "MASK_FEATURES", "DUMMY_TS_MAP"
+)  # fmt: skip
 _PLAIN_ENVIRONMENT: Final = ("CPATH", "C_INCLUDE_PATH")
 
 

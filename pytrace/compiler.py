@@ -59,6 +59,7 @@ def compile_program(request: CompileRequest, kernel: KernelInfo) -> CompileResul
             pid=request.pid,
             has_child=request.has_child,
             runtime_warnings=request.runtime_warnings,
+            clock_map=request.clock_map,
             options=request.options,
         ),
         dump=dump,

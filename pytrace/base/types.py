@@ -313,7 +313,9 @@ class Aggregate(Type):
     stats    total, calls
     hist     one count for each bucket; ``params`` = (bits,)
     lhist    one count for each bucket; ``params`` = (min, max, step)
-    tseries  ``params`` = (interval ns, count, function index), see builtins
+    tseries  value, meta, epoch of one interval, whose number is part of the
+             BPF map's key; ``params`` = (interval ns, count, function), see
+             semantics.lower.series
     ======== ==========================================================
     """
 
@@ -331,7 +333,7 @@ class Aggregate(Type):
             low, high, step = self.params
             return (high - low) // step + 2
         if self.kind == "tseries":
-            return 3 * self.params[1]
+            return 3
         return 2
 
     @property

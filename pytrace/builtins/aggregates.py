@@ -13,15 +13,23 @@ if TYPE_CHECKING:
 
 MAX_HIST_BITS = 5
 MAX_LHIST_BUCKETS = 1000
+MAX_INTERVALS = 1000000
+
+SERIES_FUNCTIONS = ("", "avg", "max", "min", "sum")
+"""What a time series does with the values of one interval; without one it keeps the last."""
 
 
 def _of_number(t: Typing, call: BuiltinCall) -> Type:
     """Aggregates of one integer carry its sign."""
+    return Aggregate(kind=call.name, signed=_sign(t, call))
+
+
+def _sign(t: Typing, call: BuiltinCall) -> bool:
+    """True if the number that is aggregated has a sign."""
     found = t.types.get(call.args[0], NONE)
-    signed = int_type(found).signed if is_scalar(found) else True
     if isinstance(found, Aggregate):
-        signed = found.signed
-    return Aggregate(kind=call.name, signed=signed)
+        return found.signed
+    return int_type(found).signed if is_scalar(found) else True
 
 
 def _hist_type(t: Typing, call: BuiltinCall) -> Type:
@@ -70,6 +78,46 @@ def _lhist_type(t: Typing, call: BuiltinCall) -> Type:
     return Aggregate(kind="lhist", signed=True, params=(low, high, step))
 
 
+def _tseries_type(t: Typing, call: BuiltinCall) -> Type:
+    bounds = []
+    for name, arg in zip(("interval_ns", "num_intervals"), call.args[1:]):
+        value = t.literal(arg)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            return t.error(
+                "bad-argument",
+                f"tseries: invalid {name} value (must be non-negative literal)",
+                call.span,
+            )
+        if value < 1:
+            return t.error(
+                "bad-argument", f"tseries() {name} must be >= 1 ({value} provided)", call.span
+            )
+        bounds.append(value)
+    interval, count = bounds
+    if count >= MAX_INTERVALS:
+        return t.error(
+            "bad-argument",
+            f"tseries() num_intervals must be < {MAX_INTERVALS} ({count} provided)",
+            call.span,
+        )
+    function = 0
+    if len(call.args) > 3:
+        word = t.literal(call.args[3])
+        assert isinstance(word, bytes)
+        given = word.decode("utf-8", "surrogateescape")
+        if given not in SERIES_FUNCTIONS[1:]:
+            names = ", ".join(SERIES_FUNCTIONS[1:])
+            return t.error(
+                "bad-argument",
+                f"tseries() expects one of the following aggregation functions: {names}"
+                f' ("{given}" provided)',
+                call.span,
+            )
+        function = SERIES_FUNCTIONS.index(given)
+    signed = _sign(t, call)
+    return Aggregate(kind="tseries", signed=signed, params=(interval, count, function))
+
+
 def _simple(name: str, doc: str) -> Builtin:
     return Builtin(
         name=name,
@@ -110,6 +158,19 @@ LHIST = Builtin(
         Arg(name="step"),
     ),
     aggregate="lhist",
+)
+TSERIES = Builtin(
+    name="tseries",
+    doc="The last value of each interval of time, or their avg, max, min or sum.",
+    returns=_tseries_type,
+    params=(
+        Arg(name="n", kind="int"),
+        Arg(name="interval_ns"),
+        Arg(name="num_intervals"),
+        Arg(name="function", kind="text", optional=True),
+    ),
+    aggregate="tseries",
+    unstable="tseries",
 )
 
 __all__ = ["Int"]

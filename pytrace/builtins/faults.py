@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,8 +34,17 @@ def _handle_fault(event: Event, session: SessionView) -> None:
     retcode = event.values[0] if event.values else 0
     assert isinstance(message, str) and isinstance(helper, str) and isinstance(retcode, int)
     if message == BY_ERROR or (message == MAP_FULL and retcode not in (0, -_E2BIG)):
-        message = os.strerror(-retcode)
+        message = _error_text(-retcode)
     session.sink.runtime_error(message, event.span, helper=helper, retcode=retcode)
+
+
+def _error_text(number: int) -> str:
+    """What the C library's strerror() says."""
+    from pytrace.builtins.names import errors
+
+    texts = errors()
+    known = texts[number] if 0 <= number < len(texts) else ""
+    return known or f"Unknown error {number}"
 
 
 HANDLERS: Final[Mapping[str, Handler]] = {"fault": _handle_fault}

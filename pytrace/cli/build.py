@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import time
 
+from pytrace.base.config import lookup
 from pytrace.base.diagnostics import render_all
 from pytrace.base.errors import PytraceError, UsageError
+from pytrace.base.frozen import replace
 from pytrace.cache import take_witnesses
 from pytrace.cli.machine import open_kernel
 from pytrace.cli.run import config_of, make_request, read_source, wants_color
@@ -48,6 +50,8 @@ def build(
     """Compile, tell what there is to tell, store. Gives the program, or None and an exit code."""
     directory = cache.directory if cache else None
     kernel = open_kernel(options, environ, directory)
+    clock = lookup(environ, "DUMMY_TS_MAP")
+    request = replace(request, clock_map=clock) if clock else request
     started = time.time_ns()
     result = compile_program(request, kernel)
     sink = rewrite(result.sink) if rewrite else result.sink

@@ -34,7 +34,8 @@ class CompileRequest(Frozen):
     parsed config values of the environment (``base.config.from_environment``), which beat the
     script's block. ``pid`` is that of ``-p``, None without; ``has_child`` tells of ``-c``.
 
-    ``runtime_warnings`` is ``-k``: failed reads and look-ups are reported. ``no_features`` are
+    ``runtime_warnings`` is ``-k``: failed reads and look-ups are reported. ``clock_map`` names the
+    scalar map that time series take for a clock, so that a test can choose the times. ``no_features`` are
     those of ``--no-feature``. ``include_dirs``, ``include_files``, ``debuginfo`` and
     ``traceable_functions`` (a file, empty for none) are paths as given. ``stages`` are those of
     ``-d``; their texts come back as dumps.
@@ -48,6 +49,7 @@ class CompileRequest(Frozen):
     pid: int | None = None
     has_child: bool = False
     runtime_warnings: bool = False
+    clock_map: str = ""
     mode: str = ""
     no_features: tuple[str, ...] = ()
     include_dirs: tuple[str, ...] = ()

@@ -133,14 +133,21 @@ class TimeSeries:
     """Value of each interval by epoch number (interval start / interval), None where empty.
 
     ``interval_ns`` is the interval's length, ``first`` the epoch of ``values[0]``, ``offset_ns``
-    what the epochs' clock is ahead of the wall clock.
+    what the epochs' clock is ahead of the wall clock; ``signed`` tells that values may be negative.
     """
 
-    __slots__ = ("first", "interval_ns", "offset_ns", "values")
+    __slots__ = ("first", "interval_ns", "offset_ns", "signed", "values")
 
     def __init__(
-        self, interval_ns: int, first: int, values: tuple[int | None, ...], offset_ns: int = 0
+        self,
+        interval_ns: int,
+        first: int,
+        values: tuple[int | None, ...],
+        offset_ns: int = 0,
+        *,
+        signed: bool = True,
     ) -> None:
+        self.signed = signed
         self.interval_ns = interval_ns
         self.first = first
         self.values = values

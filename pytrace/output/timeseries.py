@@ -26,7 +26,7 @@ def rows(series: TimeSeries) -> list[str]:
         return ["<no data>"]
     low, high = min(values), max(values)
     if low == high:
-        low, high = low - 1, high + 1
+        low, high = low - 1 if low or series.signed else 0, high + 1
     spacing = series.interval_ns if len(points) > 1 else 0
     tag, digits = _unit(spacing)
     margin = 9 + (1 + digits if digits else 0)

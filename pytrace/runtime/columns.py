@@ -179,8 +179,6 @@ class AggregateValues(Values):
     by_value = True
 
     def __init__(self, spec: MapSpec, type_: Aggregate, codecs: Codecs, cpus: int) -> None:
-        if type_.kind == "tseries":
-            raise TypeError(f"map {spec.name} is a time series, which has no reader")
         self.type = type_
         self._aggregate = type_
         self._stride = (spec.value_size + 7) // 8

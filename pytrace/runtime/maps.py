@@ -18,8 +18,18 @@ if TYPE_CHECKING:
     from pytrace.model.compiled import MapSpec
     from pytrace.model.values import Value
     from pytrace.runtime.decode import Codecs
+    from pytrace.runtime.environment import Environment
 
 TABLES = ("hist", "lhist", "tseries")
+
+
+def open_map(spec: MapSpec, bpf_map: BpfMap, codecs: Codecs, env: Environment) -> UserMap:
+    """The reader that a map of the script needs."""
+    if spec.series:
+        from pytrace.runtime.series import SeriesMap
+
+        return SeriesMap(spec, bpf_map, codecs, env)
+    return UserMap(spec, bpf_map, codecs)
 
 
 class UserMap:

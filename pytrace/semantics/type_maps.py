@@ -161,6 +161,7 @@ def _same_table(known: Type, found: Type) -> bool:
 _OTHER_BUCKETS = {
     "hist_t": "Different bits in a single hist unsupported",
     "lhist_t": "Different lhist bounds in a single map unsupported",
+    "tseries_t": "Different tseries bounds in a single map unsupported",
 }
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytrace.base.types import Aggregate, align_up
 from pytrace.frontend import ast
-from pytrace.semantics.lower import maps
+from pytrace.semantics.lower import maps, series
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,9 @@ def assign(lo: Lowering, target: ast.Map | ast.MapAccess, call: ast.Call | ast.I
     b = lo.b
     args = call.args if isinstance(call, ast.Call) else ()
     number = lo.word(args[0]) if args else b.const(1)  # type: ignore[arg-type]
+    if kind.kind == "tseries":
+        series.assign(lo, made, keys, number, call.span)
+        return
     if kind.kind in ("hist", "lhist"):
         bucket = (
             _hist_bucket(lo, number, kind.params[0])
@@ -46,7 +49,7 @@ def assign(lo: Lowering, target: ast.Map | ast.MapAccess, call: ast.Call | ast.I
             change(pointer)
             b.store(pointer, maps.presence_offset(made), 8, 1)
         return
-    maps.upsert(lo, made, key, change, change, target)
+    maps.upsert(lo, made, key, change, change, call.span)
 
 
 # ---------------------------------------------------------------- changing one element
