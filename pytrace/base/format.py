@@ -20,6 +20,7 @@ from pytrace.base.types import (
     NoneType,
     Ptr,
     Record,
+    Str,
     Tuple,
     Type,
     Void,
@@ -192,21 +193,7 @@ def make_renderer(
     pieces: Sequence[Piece], types: Sequence[Type], value_text: ValueText
 ) -> Renderer:
     """A function from values to text. ``types`` (of the values, where known) save conversions."""
-    template: list[str] = []
-    converters: list[Converter | None] = []
-    for piece in pieces:
-        if not piece.conversion:
-            template.append(piece.text.replace("%", "%%"))
-            continue
-        index = len(converters)
-        type_ = types[index] if index < len(types) else None
-        spec, converter = _plan(piece, type_, value_text)
-        template.append(spec)
-        converters.append(converter)
-    return _assemble("".join(template), tuple(converters))
-
-
-def _assemble(template: str, converters: tuple[Converter | None, ...]) -> Renderer:
+    template, converters = make_template(pieces, types, value_text)
     if not converters:
         fixed = template % ()
         return lambda values: fixed
@@ -221,6 +208,25 @@ def _assemble(template: str, converters: tuple[Converter | None, ...]) -> Render
         return template % (*[c(v) for c, v in zip(filled, values)],)
 
     return convert
+
+
+def make_template(
+    pieces: Sequence[Piece], types: Sequence[Type], value_text: ValueText
+) -> tuple[str, tuple[Converter | None, ...]]:
+    """A format of Python's ``%`` operator, and for each value what turns it into the operator's
+    argument (None: nothing)."""
+    template: list[str] = []
+    converters: list[Converter | None] = []
+    for piece in pieces:
+        if not piece.conversion:
+            template.append(piece.text.replace("%", "%%"))
+            continue
+        index = len(converters)
+        type_ = types[index] if index < len(types) else None
+        spec, converter = _plan(piece, type_, value_text)
+        template.append(spec)
+        converters.append(converter)
+    return "".join(template), tuple(converters)
 
 
 def _same(value: Any) -> Any:
@@ -293,6 +299,8 @@ def _plan_text(
         return f"%{'-' if piece.minus else ''}{width}d", None
     if piece.plus:
         return "%s", _guarded(lambda v: value_text(_with_plus(v, type_), pad))
+    if type(type_) is Str:
+        return "%s", pad
     if pad is None:
         return "%s", _guarded(value_text)
     return "%s", _guarded(lambda v: value_text(v, pad))

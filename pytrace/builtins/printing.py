@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from pytrace.base.types import Type
     from pytrace.builtins.registry import BuiltinCall
-    from pytrace.model.running import Event, Handler, SessionView
+    from pytrace.model.running import BatchHandler, Event, Handler, SessionView
     from pytrace.semantics.lower import Lowering
     from pytrace.semantics.typing import Typing
 
@@ -51,6 +51,10 @@ def _lower_printf(lo: Lowering, call: BuiltinCall) -> None:
 
 def _handle_printf(event: Event, session: SessionView) -> None:
     session.sink.printf(event.text)
+
+
+def _handle_printfs(texts: list[str], session: SessionView) -> None:
+    session.sink.printfs(texts)
 
 
 def _handle_errorf(event: Event, session: SessionView) -> None:
@@ -246,4 +250,6 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "exit": _handle_exit,
 }
 
-__all__ = ["HANDLERS", "Str", "Struct"]
+BATCHES: Final[Mapping[str, BatchHandler]] = {"printf": _handle_printfs}
+
+__all__ = ["BATCHES", "HANDLERS", "Str", "Struct"]

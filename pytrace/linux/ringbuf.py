@@ -141,6 +141,31 @@ class RingBuffer:
                 self._advance(base + offset)
         return count
 
+    def uniform(
+        self, limit_position: int | None, most: int
+    ) -> tuple[memoryview, int, int, int] | None:
+        """The next records as long as they are finished, of one length and with the same first 4
+        bytes: (data, offset of the first record, distance between records, their number).
+
+        At most ``most`` of them. They stay in place until ``skip_to`` gives their space back.
+        Looks at all lengths in a few steps inside C. None if there is no finished record.
+        """
+        lengths = self._lengths
+        _, offset, end = self._window(limit_position)
+        length = lengths[offset >> 2] if offset < end else BPF_RINGBUF_DISCARD_BIT
+        if length >= BPF_RINGBUF_DISCARD_BIT:
+            return None
+        stride = (length + 15) & -8
+        count = min((end - offset) // stride, most)
+        first, step = offset >> 2, stride >> 2
+        count = _leading(lengths[first : first + count * step : step].tolist(), length)
+        if self._fence_loads:
+            self._fence()
+        first += BPF_RINGBUF_HDR_SZ >> 2
+        kinds = lengths[first : first + count * step : step].tolist()
+        count = _leading(kinds, kinds[0])
+        return self._data, offset + BPF_RINGBUF_HDR_SZ, stride, count
+
     def skip_to(self, position: int) -> None:
         """Give the space up to ``position`` back unread: a record boundary that is not busy."""
         self._advance(position)
@@ -175,6 +200,13 @@ class RingBuffer:
             self._fence()
         self._consumer[0] = position
         self._fence()
+
+
+def _leading(numbers: list[int], number: int) -> int:
+    """How many of the first ``numbers`` are ``number``."""
+    if numbers.count(number) == len(numbers):
+        return len(numbers)
+    return next(i for i, n in enumerate(numbers) if n != number)
 
 
 def mmap_array(map_fd: int, size: int) -> memoryview:

@@ -8,7 +8,8 @@ This file holds protocols and nothing that exists while running: import it under
 ``HANDLERS[name]`` from it, a ``Handler``: a function of the event and the session that returns
 nothing. It may raise ``OSError`` only for what it did itself; the session does not catch
 programming errors. Records of one ring arrive in order, and control records at their place among
-the data records (see ``EventSchema``).
+the data records (see ``EventSchema``). A module may have ``BATCHES`` too: a ``BatchHandler`` of
+the same name gets the texts (``Event.text``) of several records that came one after the other.
 
 **Attaching.** ``pytrace.probes.<AttachSpec.provider>`` has ``attach(prog, spec, linux)``, which
 returns links. ``linux`` is a ``pytrace.linux.attach.Linux``. It raises ``AttachError``,
@@ -136,6 +137,9 @@ if TYPE_CHECKING:
 
         def attached(self, count: int) -> None: ...
         def printf(self, text: str) -> None: ...
+        def printfs(self, texts: list[str]) -> None:
+            """Several at once."""
+
         def value(self, value: Value) -> None:
             """``print(v)``."""
 
@@ -176,4 +180,5 @@ if TYPE_CHECKING:
             """True once output could not be written; the run then ends."""
 
     Handler = Callable[[Event, SessionView], None]
+    BatchHandler = Callable[[list[str], SessionView], None]
     Show = Callable[[bytes, tuple[str, ...], ShowEnv], str]

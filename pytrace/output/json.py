@@ -58,6 +58,10 @@ class JsonSink:
     def printf(self, text: str) -> None:
         self._stream.write(f'{{"type": "printf", "data": {quote(text)}}}\n')
 
+    def printfs(self, texts: list[str]) -> None:
+        lines = [f'{{"type": "printf", "data": {quote(text)}}}\n' for text in texts]
+        self._stream.write("".join(lines))
+
     def value(self, value: Value) -> None:
         self._stream.write(f'{{"type": "value", "data": {encode(value)}}}\n')
 

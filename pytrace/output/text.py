@@ -32,6 +32,9 @@ class TextSink:
         if not self._options.quiet:
             self._error(f"Attached {count} probe{'' if count == 1 else 's'}\n")
 
+    def printfs(self, texts: list[str]) -> None:
+        self._stream.write("".join(texts))
+
     def value(self, value: Value) -> None:
         self._stream.write(f"{value_text(value)}\n")
 

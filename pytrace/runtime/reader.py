@@ -22,7 +22,7 @@ from pytrace.model.events import (
     EXIT_CODE_OFFSET,
     POSITION_OFFSET,
 )
-from pytrace.runtime.records import RecordEvent, Sources, find_handler
+from pytrace.runtime.records import RecordEvent, Sources, find_batch_handler, find_handler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from pytrace.linux.maps import BpfMap
-    from pytrace.model.running import Handler, SessionView
+    from pytrace.model.running import BatchHandler, Handler, SessionView
     from pytrace.runtime.decode import Codecs
     from pytrace.runtime.loader import LoadedProgram
 
@@ -41,6 +41,8 @@ EXIT_HANDLER: Final = "printing:exit"
 
 _SLICE: Final = 1 << 16  # bytes of data between two looks at whether to stop
 _PATIENCE_S: Final = 1.0
+_SHORT_RUN: Final = 8  # records that are handled one by one rather than as a batch
+_SKIP: Final = 16  # portions without a look for batches after a short run
 
 
 class Reader:
@@ -60,6 +62,8 @@ class Reader:
         self._lost = loaded.state[counters::2]
         self._acted = [0] * len(compiled.events)
         self.lost_reported = 0
+        self._batch_handlers: dict[int, BatchHandler | None] = {}
+        self._skip_batches = 0
         self.stopped = False
         self._interrupted: Callable[[], bool] | None = None
 
@@ -141,8 +145,8 @@ class Reader:
             here = ring.consumer_position
             if here >= limit:
                 break
-            done = ring.drain(self._record, min(limit, here + _SLICE))
-            count += done
+            below = min(limit, here + _SLICE)
+            count += self._batch(ring, below) or ring.drain(self._record, below)
             if self._interrupted is not None and self._interrupted():
                 self.stopped = True
             if ring.consumer_position == here:
@@ -152,6 +156,34 @@ class Reader:
                 if deadline < 0:
                     break
         return count
+
+    def _batch(self, ring: RingBuffer, limit: int) -> int:
+        """Handle several records of one kind at once, if that is what comes next and its handler
+        can; gives their number.
+
+        Looking for a run costs as much as handling some records: after a run that was short, the
+        records of a portion are handled one by one.
+        """
+        if self._skip_batches:
+            self._skip_batches -= 1
+            return 0
+        run = ring.uniform(limit, _SLICE)
+        if run is None:
+            return 0
+        data, start, stride, count = run
+        number = _ID(data, start)[0]
+        handler = self._batch_handler(number) if count >= _SHORT_RUN else None
+        if handler is None:
+            self._skip_batches = _SKIP
+            return 0
+        handler(self._event(number)[0].texts(data, start, stride, count), self._session)
+        ring.skip_to(ring.consumer_position + stride * count)
+        return count
+
+    def _batch_handler(self, number: int) -> BatchHandler | None:
+        if number not in self._batch_handlers:
+            self._batch_handlers[number] = find_batch_handler(self._events[number].handler)
+        return self._batch_handlers[number]
 
     def _record(self, data: memoryview, offset: int, length: int) -> bool:
         event, handler = self._made[_ID(data, offset)[0]] or self._event(_ID(data, offset)[0])

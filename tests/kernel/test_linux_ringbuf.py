@@ -87,6 +87,30 @@ def test_records_of_a_prog_are_read_and_discarded_ones_skipped(
     assert ring.available == 0
 
 
+def test_a_run_of_equal_records_is_found_at_once(ring_map: BpfMap, ring: RingBuffer) -> None:
+    """``writer`` sends records of one length, of which the first 4 bytes are the number's."""
+    with writer(ring_map) as prog:
+        for number in (7, 7, 7, 8, 7):
+            send(prog, number | 1 << 40, 0)
+        send(prog, 7, 1)  # discarded
+    end = ring.producer_position
+    found = ring.uniform(end, 100)
+    assert found is not None
+    data, start, stride, count = found
+    assert (stride, count) == (24, 3)
+    assert struct.unpack_from("=QI", data, start + 2 * stride) == (7 | 1 << 40, 0)
+    assert ring.uniform(ring.consumer_position + 24, 100) == (data, start, 24, 1)
+    assert ring.uniform(end, 2) == (data, start, 24, 2)
+    for left in (1, 1, 0):
+        ring.skip_to(ring.consumer_position + stride * count)
+        found = ring.uniform(end, 100)
+        count = found[3] if found else 0
+        assert count == left
+    assert ring.uniform(None, 100) is None  # What is left was discarded.
+    assert list(ring.read()) == []
+    assert ring.uniform(None, 100) is None
+
+
 def test_many_times_the_ring_size_goes_through_unchanged(
     ring_map: BpfMap, ring: RingBuffer
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import struct
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -76,6 +77,33 @@ def test_control_records_stand_where_they_were_made() -> None:
     with handlers() as noted:
         assert run(one_prog(*parts)) == 0
     assert noted == [1, 10, 2, 3, 11]
+
+
+def test_runs_of_equal_records_are_handled_as_batches() -> None:
+    """Order and number stay, whatever stands between the runs."""
+    printf = event(0, "handmade:printf", static=("%d",))
+    other = event(1, "handmade:note")
+    control = event(2, "handmade:note", control=True)
+    parts = [*[p for n in range(40) for p in send(printf, n)], *send(other, 100)]
+    parts += [*send(control, 101), *[p for n in range(40, 60) for p in send(printf, n)]]
+    batches: list[int] = []
+
+    def several(texts: list[str], session: Any) -> None:
+        batches.append(len(texts))
+        noted.extend(int(t) for t in texts)
+
+    def one(record: Any, session: Any) -> None:
+        noted.append(int(record.text))
+
+    with handlers(printf=one) as noted:
+        handmade = sys.modules["pytrace.builtins.handmade"]
+        handmade.BATCHES = {"printf": several}  # type: ignore[attr-defined]
+        compiled = program(
+            [prog("p", *parts, *OUT)], [printf, other, control], [place("begin", "p")]
+        )
+        assert run(compiled) == 0
+    assert noted == [*range(40), 100, 101, *range(40, 60)]
+    assert batches[0] == 40
 
 
 def test_records_after_exit_are_dropped_and_end_runs() -> None:

@@ -69,6 +69,7 @@ def test_a_map_longer_than_a_portion() -> None:
 def test_events() -> None:
     calls = [
         ("printf", "a "),
+        ("printfs", [["b", "c "]]),
         ("value", (1, "x")),
         ("time", "12:00\n"),
         ("join", "a b"),
@@ -76,7 +77,7 @@ def test_events() -> None:
         ("syscall", "out"),
         ("end", []),
     ]
-    assert written("text", *calls) == "a (1, x)\n12:00\na b\nLinux\nout\n\n\n"
+    assert written("text", *calls) == "a bc (1, x)\n12:00\na b\nLinux\nout\n\n\n"
 
 
 def test_messages_go_to_stderr(capfd: pytest.CaptureFixture[str]) -> None:
