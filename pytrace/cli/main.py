@@ -118,7 +118,8 @@ def told(error: PytraceError) -> str:
     text = str(error)
     lines = [text if isinstance(error, OptionError) else f"ERROR: {text}"]
     if isinstance(error, AttachError):
-        lines += [f"HINT: {hint}" for hint in error.hints]
+        reasons = (error.cause,) if error.cause else ()
+        lines += [f"HINT: {hint}" for hint in (*reasons, *error.hints)]
     text = "".join(f"{line}\n" for line in lines)
     if isinstance(error, UsageError) and error.usage:
         from pytrace.cli.usage import usage

@@ -347,6 +347,7 @@ def repl(options: Options, environ: Mapping[str, str]) -> int:
     from pytrace import __version__
 
     session = Repl(options, environ)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if os.isatty(0) and os.isatty(1):
         session.show(_WELCOME.format(version=__version__))
     return session.loop(open_reader(session.goes_on))

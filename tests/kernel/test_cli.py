@@ -154,6 +154,28 @@ def test_a_signal_ends_the_run_like_exit(number: signal.Signals) -> None:
     assert (done.returncode, done.stdout) == (0, "7\n\n\n@a: 5\n")
 
 
+def test_an_interrupt_while_compiling_ends_quietly(tmp_path: Path) -> None:
+    fifo = tmp_path / "script"
+    os.mkfifo(fifo)
+    process = subprocess.Popen(
+        [COMMAND, str(fifo)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with open(fifo, "w"):  # The command has got as far as reading its script.
+        process.send_signal(signal.SIGINT)
+        done = finish(process)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_an_ignored_interrupt_stays_ignored() -> None:
+    def ignore() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    process = start("-e", "begin { } interval:s:100 { }", preexec_fn=ignore)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    assert finish(process).returncode == 0
+
+
 def test_the_end_of_the_command_ends_the_run() -> None:
     for code in (0, 3):
         done = run("-c", f"sh -c exit${{IFS}}{code}", "-e", "end { print(1); } interval:s:100 { }")

@@ -41,6 +41,11 @@ def raising(error: BaseException) -> Callable[[], int]:
         (LoadError("it", errno=1), 255, "ERROR: it\n"),
         (AttachError("no", hints=("try", "that")), 255, "ERROR: no\nHINT: try\nHINT: that\n"),
         (
+            AttachError("no", cause="busy", hints=("try",)),
+            255,
+            "ERROR: no\nHINT: busy\nHINT: try\n",
+        ),
+        (
             OSError(1, "Not permitted", "create map @x"),
             255,
             "ERROR: create map @x: Not permitted\n",
