@@ -9,6 +9,7 @@ from __future__ import annotations
 from struct import Struct as Layout
 from struct import error as StructError
 
+from pytrace.base.text import matches
 from pytrace.base.types import (
     BOOL,
     KERNEL,
@@ -114,25 +115,33 @@ class Btf:
         return None if found is None else self._prototype(name, found)
 
     def raw_tracepoint(self, event: str) -> FuncProto | None:
-        """Arguments of a raw tracepoint: of ``btf_trace_<event>`` without its first, the data.
+        """Arguments of a raw tracepoint: of ``btf_trace_<event>`` without its first, the data."""
+        proto = self.raw_tracepoint_prototype(event)
+        if proto is None:
+            return None
+        params = self._params(proto)[1:]
+        return FuncProto(name=event, module=self.module, params=params, returns=VOID)
 
-        The typedef's arguments are nameless; names come from the function that the kernel
-        defines with them for each tracepoint (__probestub_*, or before it __traceiter_*;
+    def raw_tracepoint_prototype(self, event: str) -> int | None:
+        """The type id of a raw tracepoint's prototype, with its first argument.
+
+        That of the typedef has no names; names come from the function that the kernel defines
+        with the same arguments for each tracepoint (__probestub_*, or before it __traceiter_*;
         include/linux/tracepoint.h).
         """
         pointer = self._resolved(self.find(f"btf_trace_{event}", (k.TYPEDEF,)) or 0)
-        if self.kind(pointer) != k.PTR:
-            return None
-        proto = self._resolved(self.head(pointer)[2])
+        proto = self._resolved(self.head(pointer)[2]) if self.kind(pointer) == k.PTR else 0
         if self.kind(proto) != k.FUNC_PROTO:
             return None
-        params = self._params(proto)[1:]
         for prefix in ("__probestub_", "__traceiter_", "__bpf_trace_"):
-            known = self.function(prefix + event)
-            if known and len(known.params) == len(params) + 1:
-                params = known.params[1:]
-                break
-        return FuncProto(name=event, module=self.module, params=params, returns=VOID)
+            func = self.find(prefix + event, (k.FUNC,))
+            named = self.head(func)[2] if func else 0
+            if self.kind(named) == k.FUNC_PROTO and self._count(named) == self._count(proto):
+                return named
+        return proto
+
+    def _count(self, type_id: int) -> int:
+        return self.head(type_id)[1] & 0xFFFF
 
     def find(self, name: str, kinds: tuple[int, ...]) -> int | None:
         """The first type of that name and of one of these kinds, in this blob or its base."""
@@ -154,6 +163,27 @@ class Btf:
             name, info, _ = unpack(self._data, at + offset)
             if info >> 24 & 31 == kind and name:
                 yield self._raw_string(name)
+
+    def named(self, kinds: tuple[int, ...], pattern: str) -> list[tuple[str, int]]:
+        """(name, id) of the types of these kinds in this blob whose name matches, sorted."""
+        found = []
+        if "*" not in pattern:
+            raw = pattern.encode()
+            for type_id in candidates(self.index.names, raw):
+                name, info, _ = self.head(type_id)
+                if info >> 24 & 31 in kinds and self._raw_string(name) == raw:
+                    found.append((pattern, type_id))
+            return found
+        unpack, at, base = self._three.unpack_from, self._header.type_at, self.first_id
+        for number, offset in enumerate(self.index.offsets):
+            if not base + number:
+                continue  # void
+            name, info, _ = unpack(self._data, at + offset)
+            if info >> 24 & 31 in kinds and name:
+                text = self.string(name)
+                if matches(pattern, text):
+                    found.append((text, base + number))
+        return sorted(found)
 
     def functions(self) -> Iterator[str]:
         return self.names(k.FUNC)
@@ -196,7 +226,7 @@ class Btf:
         raise BtfError(f"BTF type {type_id} is no type of a value")
 
     def _int(self, type_id: int, size: int) -> Type:
-        data = self._words(type_id, 1)[0]
+        data = self.words(type_id, 1)[0]
         if data >> 24 & _INT_BOOL and size == 1:
             return BOOL
         if size in (1, 2, 4, 8):
@@ -208,7 +238,7 @@ class Btf:
         return Ptr(to=self._make_type(to, depth + 1), space=space)
 
     def _array(self, type_id: int, depth: int) -> Type:
-        elem, _, count = self._words(type_id, 3)
+        elem, _, count = self.words(type_id, 3)
         if self._is_char(elem):
             return Str(length=count)
         return Array(elem=self._make_type(elem, depth + 1), count=count)
@@ -222,7 +252,7 @@ class Btf:
         name, info, size = self.head(found) if found else (0, 0, 0)
         if info >> 24 & 31 != k.INT or size != 1:
             return False
-        encoding = self._words(found, 1)[0] >> 24
+        encoding = self.words(found, 1)[0] >> 24
         plain = self._raw_string(name) == b"char"
         return plain or bool(encoding & _INT_CHAR) or encoding & 7 == _INT_SIGNED
 
@@ -237,7 +267,7 @@ class Btf:
         signed = bool(info >> 31)
         wide = info >> 24 & 31 == k.ENUM64
         count = info & 0xFFFF
-        words = self._words(type_id, count * (3 if wide else 2))
+        words = self.words(type_id, count * (3 if wide else 2))
         values = []
         for i in range(count):
             row = words[i * 3 : i * 3 + 3] if wide else words[i * 2 : i * 2 + 2]
@@ -249,6 +279,10 @@ class Btf:
         bits = size * 8 if size in (1, 2, 4, 8) else 32
         name = self._type_name(type_id)
         return EnumDef(name=name, bits=bits, signed=signed, values=tuple(values))
+
+    def enumerators(self, type_id: int) -> tuple[tuple[str, int], ...]:
+        """(name, value) of each constant of an enum."""
+        return self._enum_def(type_id).values
 
     def _prototype(self, name: str, func: int) -> FuncProto | None:
         proto = self.head(func)[2]
@@ -262,7 +296,7 @@ class Btf:
     def _params(self, proto: int) -> tuple[tuple[str, Type], ...]:
         """(name, type) of each parameter; nameless ones are ``arg0`` ..., ``...`` is left out."""
         count = self.head(proto)[1] & 0xFFFF
-        words = self._words(proto, count * 2)
+        words = self.words(proto, count * 2)
         found = []
         for i in range(count):
             name, type_id = words[i * 2], words[i * 2 + 1]
@@ -278,7 +312,7 @@ class Btf:
             raise BtfError(f"BTF type {type_id} is nested too deeply")
         info = self.head(type_id)[1]
         count = info & 0xFFFF
-        words = self._words(type_id, count * 3)
+        words = self.words(type_id, count * 3)
         for i in range(count):
             name, member, place = words[i * 3 : i * 3 + 3]
             bits, width = (place & 0xFFFFFF, place >> 24) if info >> 31 else (place, 0)
@@ -294,7 +328,7 @@ class Btf:
         kind = self.kind(found)
         if kind == k.INT and not width:
             # Before kind_flag (4.20), bit fields were integers of so many bits at an offset.
-            data = self._words(found, 1)[0]
+            data = self.words(found, 1)[0]
             if data & 0xFF and (data & 0xFF) < made.size * 8 and not isinstance(made, Bool):
                 bits, width = bits + (data >> 16 & 0xFF), data & 0xFF
         if width:
@@ -338,10 +372,10 @@ class Btf:
         """The kind of a type; 0 for void."""
         return self.head(type_id)[1] >> 24 & 31 if type_id else 0
 
-    def _words(self, type_id: int, count: int) -> tuple[int, ...]:
+    def words(self, type_id: int, count: int) -> tuple[int, ...]:
         """The words that follow a type's head."""
         if type_id < self.first_id and self._base:
-            return self._base._words(type_id, count)
+            return self._base.words(type_id, count)
         at = self._header.type_at + self.index.offsets[type_id - self.first_id] + 12
         try:
             return Layout(f"{self._header.order}{count}I").unpack_from(self._data, at)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from pytrace.base.text import matches
-from pytrace.kernel.info import FEATURES, FuncRef, KernelIdentity, TracepointRef
+from pytrace.kernel.info import (
+    FEATURES,
+    CppFunction,
+    FuncRef,
+    KernelIdentity,
+    TracepointRef,
+    Unknown,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Final
 
     from pytrace.base.types import EnumDef, StructDef, Type
-    from pytrace.kernel.info import BinaryInfo, FuncProto, TracepointFormat, Unknown
+    from pytrace.kernel.info import BinaryInfo, FuncProto, FuncText, TracepointFormat
 
 IDENTITY: Final = KernelIdentity(release="6.18.0-fake", arch="x86_64", build_id="fa4e")
 
@@ -22,7 +29,9 @@ class FakeKernel:
     ``functions`` are prototypes and at the same time the traceable functions; ``unknown`` is the
     answer to questions for lists, as a locked-down machine gives it. ``targets`` maps names to
     paths; a path of one of the ``binaries`` stands for itself. With ``types=False`` there is no
-    type information.
+    type information. ``cpp`` maps symbols to C++ names. ``texts`` maps (kind, name) to C text:
+    "function", "rawtracepoint" and "user" to prototypes, "struct", "union" and "enum" to
+    definitions; every iterator is a struct of ``structs``.
     """
 
     def __init__(
@@ -40,6 +49,8 @@ class FakeKernel:
         identity: KernelIdentity = IDENTITY,
         unknown: Unknown | None = None,
         types: bool = True,
+        cpp: Mapping[str, str] | None = None,
+        texts: Mapping[tuple[str, str], FuncText | str] | None = None,
     ) -> None:
         self._structs = {(s.kind, s.name): s for s in structs}
         self._enums = {e.name: e for e in enums}
@@ -53,6 +64,8 @@ class FakeKernel:
         self._identity = identity
         self._unknown = unknown
         self._types = types
+        self._cpp = dict(cpp or {})
+        self._texts = dict(texts or {})
 
     def identity(self) -> KernelIdentity:
         return self._identity
@@ -78,6 +91,16 @@ class FakeKernel:
 
     def functions(self, pattern: str, module: str = "") -> Sequence[FuncRef] | Unknown:
         return _select(self._functions, pattern, module) if not self._unknown else self._unknown
+
+    def typed_functions(self, pattern: str, module: str = "") -> Sequence[FuncRef] | Unknown:
+        return self.functions(pattern, module) if self._types else Unknown(reason="no types")
+
+    def iterators(self, pattern: str) -> Sequence[FuncRef] | Unknown:
+        prefix = "bpf_iter__"
+        kinds = [n.removeprefix(prefix) for _, n in self._structs if n.startswith(prefix)]
+        return tuple(
+            FuncRef(name=kind, module="vmlinux") for kind in sorted(kinds) if matches(pattern, kind)
+        )
 
     def raw_tracepoint(self, event: str, module: str = "") -> FuncProto | None:
         return _find(self._raw_tracepoints, event, module)
@@ -112,8 +135,39 @@ class FakeKernel:
             return tuple(self._targets[name])
         return tuple(path for path in sorted(self._binaries) if matches(name, path))
 
+    def cpp_functions(self, path: str, pattern: str) -> Sequence[CppFunction]:
+        info = self.binary(path)
+        names = [s.name for s in info.symbols if s.function and s.name in self._cpp] if info else []
+        found = [CppFunction(name=self._cpp[n], symbol=n) for n in names]
+        fits = (pattern, f"{pattern}(*")
+        return tuple(f for f in found if any(matches(p, f.name) for p in fits))
+
     def typeless_memory(self) -> bool:
         return not self._types
+
+    # For listings (``KernelTexts``)
+
+    def function_text(self, name: str, module: str = "") -> FuncText | None:
+        return self._prototype("function", name)
+
+    def raw_tracepoint_text(self, event: str, module: str = "") -> FuncText | None:
+        return self._prototype("rawtracepoint", event)
+
+    def user_function_text(self, path: str, symbol: str) -> FuncText | None | Unknown:
+        if not any(kind == "user" for kind, _ in self._texts):
+            return Unknown(reason=f'No DWARF found for "{path}"')
+        return self._prototype("user", symbol)
+
+    def _prototype(self, kind: str, name: str) -> FuncText | None:
+        found = self._texts.get((kind, name))
+        return None if isinstance(found, str) else found
+
+    def type_names(self, word: str, pattern: str) -> Sequence[str]:
+        return sorted(name for kind, name in self._texts if kind == word and matches(pattern, name))
+
+    def type_texts(self, word: str, pattern: str) -> Iterator[tuple[str, str]]:
+        for name in self.type_names(word, pattern):
+            yield "vmlinux", str(self._texts[word, name])
 
 
 def _find(protos: Iterable[FuncProto], name: str, module: str) -> FuncProto | None:

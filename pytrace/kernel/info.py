@@ -10,7 +10,7 @@ from pytrace.base.types import Field, Type
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Final, Protocol
 
     from pytrace.base.types import EnumDef, StructDef
@@ -95,6 +95,20 @@ class BinaryInfo(FrozenValue):
         return next((s for s in self.symbols if s.name == name), None)
 
 
+class CppFunction(FrozenValue):
+    """A C++ function of a file: its name with parameters, and the symbol that stands for it."""
+
+    name: str
+    symbol: str
+
+
+class FuncText(FrozenValue):
+    """A function's prototype as C text: (type, name) of each parameter, type of the result."""
+
+    params: tuple[tuple[str, str], ...]
+    returns: str
+
+
 class Unknown(FrozenValue):
     """The machine refuses to tell (``reason``): try at attach, do not conclude "absent"."""
 
@@ -125,6 +139,9 @@ if TYPE_CHECKING:
         def functions(self, pattern: str, module: str = "") -> Sequence[FuncRef] | Unknown:
             """Traceable functions whose name matches (``*`` only), sorted."""
 
+        def typed_functions(self, pattern: str, module: str = "") -> Sequence[FuncRef] | Unknown:
+            """Those of ``functions`` whose prototype is known."""
+
         def tracepoint(self, category: str, event: str) -> TracepointFormat | None: ...
 
         def tracepoints(self, category: str, event: str) -> Sequence[TracepointRef] | Unknown:
@@ -136,6 +153,9 @@ if TYPE_CHECKING:
         def raw_tracepoints(self, pattern: str, module: str = "") -> Sequence[FuncRef] | Unknown:
             """Raw tracepoints whose name matches, sorted; ``module`` may be a pattern too."""
 
+        def iterators(self, pattern: str) -> Sequence[FuncRef] | Unknown:
+            """Kinds of BPF iterators (``task``) whose name matches, sorted."""
+
         def has_symbol(self, name: str) -> bool:
             """True if the kernel has a symbol of this name; its address is known at load."""
 
@@ -145,11 +165,34 @@ if TYPE_CHECKING:
         def binary(self, path: str) -> BinaryInfo | None:
             """Symbols and USDT notes of an ELF file; None if it is not one."""
 
+        def cpp_functions(self, path: str, pattern: str) -> Sequence[CppFunction]:
+            """C++ functions of a file whose name matches, sorted; ``pattern`` may leave out the
+            parameters. Empty where names cannot be read."""
+
         def resolve_target(self, name: str, pid: int | None) -> Sequence[str]:
             """Absolute paths for a uprobe target: a path, a $PATH name or a library's name."""
 
         def typeless_memory(self) -> bool:
             """True if this kernel has no BTF."""
+
+    class KernelTexts(KernelInfo, Protocol):
+        """What listings show beyond names. Nothing here decides what a script compiles to."""
+
+        def function_text(self, name: str, module: str = "") -> FuncText | None:
+            """A kernel function's prototype."""
+
+        def raw_tracepoint_text(self, event: str, module: str = "") -> FuncText | None:
+            """A raw tracepoint's arguments."""
+
+        def type_names(self, word: str, pattern: str) -> Sequence[str]:
+            """Names of ``struct``, ``union`` or ``enum`` types, sorted."""
+
+        def type_texts(self, word: str, pattern: str) -> Iterator[tuple[str, str]]:
+            """(module, definition) of types, sorted by name."""
+
+        def user_function_text(self, path: str, symbol: str) -> FuncText | None | Unknown:
+            """A function's prototype from a file's debug information; ``Unknown`` if the file
+            has none, None if that does not tell of this function."""
 
 
 FEATURES: Final = (

@@ -7,19 +7,18 @@ Everything is read when first asked and kept. Files that cannot be read give ``N
 from __future__ import annotations
 
 import os
-import stat
-from mmap import MAP_PRIVATE, PROT_READ, mmap
+from mmap import PROT_READ, mmap
 from sys import byteorder
 
 from pytrace.base.text import matches
 from pytrace.kernel import witness
 from pytrace.kernel.binary import ElfBinary
-from pytrace.kernel.btf import Btf
-from pytrace.kernel.btf_index import FUNC, STRUCT, TYPEDEF, BtfError, BtfHeader, BtfIndex
+from pytrace.kernel.btf_index import FUNC, STRUCT, TYPEDEF
 from pytrace.kernel.elf import NT_GNU_BUILD_ID, Elf, ElfError, debug_candidates, parse_notes
 from pytrace.kernel.functions import CandidateFunctions, ListedFunctions
 from pytrace.kernel.info import FuncRef, KernelIdentity, TracepointRef, Unknown
 from pytrace.kernel.kallsyms import Kallsyms
+from pytrace.kernel.live_types import BTF_DIRECTORY, LiveTypes
 from pytrace.kernel.targets import TargetResolver
 from pytrace.kernel.tracefs import FormatError, char_type, format_from_types, parse_format
 
@@ -30,97 +29,14 @@ if TYPE_CHECKING:
 
     from pytrace.base.types import EnumDef, StructDef, Type
     from pytrace.kernel.functions import FunctionList
-    from pytrace.kernel.info import BinaryInfo, FuncProto, TracepointFormat
+    from pytrace.kernel.info import BinaryInfo, CppFunction, FuncProto, FuncText, TracepointFormat
+    from pytrace.kernel.texts import KernelTypeTexts
     from pytrace.linux.features import Features
 
 NOTES: Final = "/sys/kernel/notes"
-BTF_DIRECTORY: Final = "/sys/kernel/btf"
 KALLSYMS: Final = "/proc/kallsyms"
 TRACEFS: Final = "/sys/kernel/tracing"
 DEBUG_ROOTS: Final = ("/usr/lib/debug",)
-
-
-class LiveTypes:
-    """The kernel's type information: vmlinux first, then modules one by one as names ask for.
-
-    ``path`` is a file to read instead, raw BTF or ELF with a .BTF section (and then there are no
-    modules). The index of the kernel's own is kept in ``cache_directory`` under ``build``.
-    Raises ``BtfError`` for broken files; a file that cannot be read is as good as none.
-    """
-
-    def __init__(
-        self, path: str, cache_directory: str, build: str, directory: str = BTF_DIRECTORY
-    ) -> None:
-        self._path = path
-        self._cache_directory = cache_directory
-        self._build = build
-        self._directory = directory
-        self._vmlinux: Btf | None = None
-        self._opened = False
-        self._modules: dict[str, Btf | mmap | bytes] | None = None
-
-    def exist(self) -> bool:
-        """True if there is type information, found out without reading it."""
-        return os.access(self._path or f"{self._directory}/vmlinux", os.R_OK)
-
-    def vmlinux(self) -> Btf | None:
-        if not self._opened:
-            self._opened = True
-            data = _map(self._path or f"{self._directory}/vmlinux")
-            if data is not None and self._path:
-                self._vmlinux = Btf(_btf_section(data))
-            elif data is not None:
-                self._vmlinux = Btf(data, self._index(data))
-        return self._vmlinux
-
-    def all(self, word: str = "") -> Iterator[Btf]:
-        """vmlinux, then the modules (with ``word``: those in whose names it occurs)."""
-        vmlinux = self.vmlinux()
-        if vmlinux is None:
-            return
-        yield vmlinux
-        for name in self._module_names():
-            found = self.module(name, word)
-            if found is not None:
-                yield found
-
-    def module(self, name: str, word: str = "") -> Btf | None:
-        """One module's types, if it has any and the bytes of ``word`` are among its names."""
-        vmlinux = self.vmlinux()
-        if vmlinux is None or name == "vmlinux":
-            return vmlinux
-        self._module_names()
-        known = (self._modules or {}).get(name)
-        if known is None or isinstance(known, Btf):
-            return known
-        if word and word.encode() not in known[:]:
-            return None
-        made = Btf(known, base=vmlinux, module=name)
-        if self._modules is not None:
-            self._modules[name] = made
-        return made
-
-    def _module_names(self) -> list[str]:
-        if self._modules is None:
-            self._modules = {}
-            if not self._path:
-                for name in _listing(self._directory):
-                    data = None if name == "vmlinux" else _map(f"{self._directory}/{name}")
-                    if data is not None:
-                        self._modules[name] = data
-        return list(self._modules)
-
-    def _index(self, data: mmap | bytes) -> BtfIndex | None:
-        """The saved index of the kernel's types, made and saved if there is none."""
-        if not self._cache_directory or not self._build:
-            return None
-        path = f"{self._cache_directory}/btf.index"
-        saved = _map_own(path)
-        index = BtfIndex.load(saved, len(data), self._build) if saved is not None else None
-        if index is None:
-            index = BtfIndex.scan(data, BtfHeader(data))
-            _replace_file(path, index.save(len(data), self._build))
-        return index
 
 
 class LiveKernel:
@@ -151,9 +67,11 @@ class LiveKernel:
         self._features: Features | None = None
         self._functions: FunctionList | Unknown | None = None
         self._symbols: bytes | None = None
+        self._typed: dict[str, set[bytes]] | None = None
         self._events: list[str] | Unknown | None = None
         self._binaries: dict[str, BinaryInfo | None] = {}
         self._targets = TargetResolver()
+        self._texts: KernelTypeTexts | None = None
 
     def identity(self) -> KernelIdentity:
         if self._identity is None:
@@ -239,6 +157,17 @@ class LiveKernel:
                         found.add((btf.module, name[len(prefix) :]))
         return [FuncRef(name=name, module=module) for module, name in sorted(found)]
 
+    def typed_functions(self, pattern: str, module: str = "") -> Sequence[FuncRef] | Unknown:
+        found = self.functions(pattern, module)
+        if isinstance(found, Unknown):
+            return found
+        if not self.types().exist():
+            return Unknown(reason=f"no type information in {BTF_DIRECTORY}")
+        if "*" not in pattern:
+            return [ref for ref in found if self._has_prototype(ref.name, ref.module)]
+        known = self._prototypes()
+        return [ref for ref in found if ref.name.encode() in known.get(ref.module, ())]
+
     def functions(self, pattern: str, module: str = "") -> Sequence[FuncRef] | Unknown:
         if self._functions is None:
             self._functions = self._open_functions()
@@ -262,7 +191,9 @@ class LiveKernel:
         return self.function(name, module) is not None
 
     def _prototypes(self) -> dict[str, set[bytes]]:
-        return {btf.module: set(btf.raw_names(FUNC)) for btf in self.types().all()}
+        if self._typed is None:
+            self._typed = {btf.module: set(btf.raw_names(FUNC)) for btf in self.types().all()}
+        return self._typed
 
     def has_symbol(self, name: str) -> bool:
         return Kallsyms(self._symbol_text()).has(name)
@@ -366,7 +297,7 @@ class LiveKernel:
             name, pid = args
             assert isinstance(name, str) and (pid is None or isinstance(pid, int))
             return self._targets.rests_on(name, pid)
-        if method == "binary":
+        if method in ("binary", "cpp_functions"):
             path = str(args[0])
             found = self._binaries.get(path)
             sources = found.sources if isinstance(found, ElfBinary) else (path,)
@@ -377,8 +308,38 @@ class LiveKernel:
             return [(witness.FILE, self._btf_path)]
         return ()
 
+    def cpp_functions(self, path: str, pattern: str) -> Sequence[CppFunction]:
+        from pytrace.kernel.demangle import cpp_functions
+
+        info = self.binary(path)
+        return cpp_functions((s.name for s in info.symbols if s.function), pattern) if info else ()
+
     def resolve_target(self, name: str, pid: int | None) -> Sequence[str]:
         return self._targets.resolve(name, pid)
+
+    # For listings (``KernelTexts``)
+
+    def texts(self) -> KernelTypeTexts:
+        if self._texts is None:
+            from pytrace.kernel.texts import KernelTypeTexts
+
+            self._texts = KernelTypeTexts(self.types().all)
+        return self._texts
+
+    def function_text(self, name: str, module: str = "") -> FuncText | None:
+        return self.texts().function(name, module)
+
+    def raw_tracepoint_text(self, event: str, module: str = "") -> FuncText | None:
+        return self.texts().raw_tracepoint(event, module)
+
+    def type_names(self, word: str, pattern: str) -> Sequence[str]:
+        return self.texts().names(word, pattern)
+
+    def type_texts(self, word: str, pattern: str) -> Iterator[tuple[str, str]]:
+        return self.texts().definitions(word, pattern)
+
+    def user_function_text(self, path: str, symbol: str) -> FuncText | None | Unknown:
+        return Unknown(reason=f'No DWARF found for "{path}"')
 
 
 def read_identity() -> KernelIdentity:
@@ -413,70 +374,6 @@ def _read(path: str) -> bytes | None:
             return file.readall()
     except OSError:
         return None
-
-
-def _map(path: str) -> mmap | bytes | None:
-    """A file's contents, mapped if possible (type information: privately), else read."""
-    try:
-        with open(path, "rb") as file:
-            try:
-                return mmap(file.fileno(), 0, flags=MAP_PRIVATE, prot=PROT_READ)
-            except (OSError, ValueError):
-                return file.read()
-    except OSError:
-        return None
-
-
-def _map_own(path: str) -> mmap | None:
-    """A file of this user that no one else may write, reached without following a link."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        status = os.fstat(fd)
-        if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-            return None
-        if not stat.S_ISREG(status.st_mode) or not status.st_size:
-            return None
-        return mmap(fd, 0, flags=MAP_PRIVATE, prot=PROT_READ)
-    finally:
-        os.close(fd)
-
-
-def _replace_file(path: str, data: bytes) -> bool:
-    """Write a file whole or not at all. False where that is not possible: then nothing is kept."""
-    temporary = f"{path}.{os.getpid()}"
-    try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except OSError:
-        return False
-    try:
-        with open(fd, "wb") as file:
-            file.write(data)
-        os.rename(temporary, path)
-    except OSError:
-        os.unlink(temporary)
-        return False
-    return True
-
-
-def _btf_section(data: mmap | bytes) -> mmap | bytes:
-    """The type information in a file that may be an ELF file around it."""
-    if data[:4] != b"\x7fELF":
-        return data
-    elf = Elf(data)
-    section = elf.section(".BTF")
-    if section is None:
-        raise BtfError("an ELF file without a .BTF section")
-    return elf.contents(section)
-
-
-def _listing(directory: str) -> list[str]:
-    try:
-        return sorted(os.listdir(directory))
-    except OSError:
-        return []
 
 
 def _module_word(name: str) -> str:

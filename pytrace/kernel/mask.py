@@ -8,16 +8,19 @@ from pytrace.kernel.tracefs import format_from_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Final
 
     from pytrace.base.types import EnumDef, StructDef, Type
     from pytrace.kernel.info import (
         BinaryInfo,
+        CppFunction,
         FuncProto,
         FuncRef,
+        FuncText,
         KernelIdentity,
         KernelInfo,
+        KernelTexts,
         TracepointFormat,
         TracepointRef,
     )
@@ -81,6 +84,11 @@ class MaskedKernel:
             return Unknown(reason="masked")
         return self._inner.functions(pattern, module)
 
+    def typed_functions(self, pattern: str, module: str = "") -> Sequence[FuncRef] | Unknown:
+        if FUNCTIONS in self._hidden or BTF in self._hidden:
+            return Unknown(reason="masked")
+        return self._inner.typed_functions(pattern, module)
+
     def tracepoint(self, category: str, event: str) -> TracepointFormat | None:
         if TRACEFS in self._hidden:
             return format_from_types(self, category, event)
@@ -99,6 +107,9 @@ class MaskedKernel:
             return Unknown(reason="masked")
         return self._inner.raw_tracepoints(pattern, module)
 
+    def iterators(self, pattern: str) -> Sequence[FuncRef] | Unknown:
+        return Unknown(reason="masked") if BTF in self._hidden else self._inner.iterators(pattern)
+
     def has_symbol(self, name: str) -> bool:
         return self._inner.has_symbol(name)
 
@@ -108,8 +119,35 @@ class MaskedKernel:
     def binary(self, path: str) -> BinaryInfo | None:
         return self._inner.binary(path)
 
+    def cpp_functions(self, path: str, pattern: str) -> Sequence[CppFunction]:
+        return self._inner.cpp_functions(path, pattern)
+
     def resolve_target(self, name: str, pid: int | None) -> Sequence[str]:
         return self._inner.resolve_target(name, pid)
 
     def typeless_memory(self) -> bool:
         return BTF in self._hidden or self._inner.typeless_memory()
+
+
+class MaskedTexts(MaskedKernel):
+    """A ``MaskedKernel`` for listings."""
+
+    def __init__(self, inner: KernelTexts, hidden: frozenset[str]) -> None:
+        super().__init__(inner, hidden)
+        self._texts = inner
+
+    def function_text(self, name: str, module: str = "") -> FuncText | None:
+        return None if self._hides(name) else self._texts.function_text(name, module)
+
+    def raw_tracepoint_text(self, event: str, module: str = "") -> FuncText | None:
+        return None if self._hides(event) else self._texts.raw_tracepoint_text(event, module)
+
+    def type_names(self, word: str, pattern: str) -> Sequence[str]:
+        found = () if BTF in self._hidden else self._texts.type_names(word, pattern)
+        return [name for name in found if not self._hides(name)]
+
+    def type_texts(self, word: str, pattern: str) -> Iterator[tuple[str, str]]:
+        return iter(()) if BTF in self._hidden else self._texts.type_texts(word, pattern)
+
+    def user_function_text(self, path: str, symbol: str) -> FuncText | None | Unknown:
+        return self._texts.user_function_text(path, symbol)

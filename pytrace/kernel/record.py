@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pytrace.base.types import EnumDef, StructDef, Type
     from pytrace.kernel.info import (
+        CppFunction,
         FuncProto,
         FuncRef,
         KernelIdentity,
@@ -36,12 +37,14 @@ if TYPE_CHECKING:
 _TYPES: Final = (witness.KERNEL,)
 _METHOD_WITNESSES: Final = {
     "binary": (),
+    "cpp_functions": (),
     "functions": (witness.KERNEL, witness.BOOT),
     "has_symbol": (witness.KERNEL, witness.BOOT),
     "resolve_target": (),
     "supports": (witness.KERNEL, witness.BOOT),
     "tracepoint": (witness.KERNEL, witness.EVENTS),
     "tracepoints": (witness.KERNEL, witness.EVENTS),
+    "typed_functions": (witness.KERNEL, witness.BOOT),
 }
 
 
@@ -87,7 +90,7 @@ class RecordingKernel:
             return self._facts[key]  # type: ignore[return-value]
         for kind in _METHOD_WITNESSES.get(method, _TYPES):
             self._note(kind, "")
-        if method == "binary":
+        if method in ("binary", "cpp_functions"):
             self._note(witness.FILE, str(args[0]))
         answer = ask(*args)
         for kind, subject in self._rests_on(method, args) if self._rests_on else ():
@@ -123,6 +126,9 @@ class RecordingKernel:
     def functions(self, pattern: str, module: str = "") -> Sequence[FuncRef] | Unknown:
         return self._ask(self._inner.functions, pattern, module)
 
+    def typed_functions(self, pattern: str, module: str = "") -> Sequence[FuncRef] | Unknown:
+        return self._ask(self._inner.typed_functions, pattern, module)
+
     def tracepoint(self, category: str, event: str) -> TracepointFormat | None:
         return self._ask(self._inner.tracepoint, category, event)
 
@@ -134,6 +140,9 @@ class RecordingKernel:
 
     def raw_tracepoints(self, pattern: str, module: str = "") -> Sequence[FuncRef] | Unknown:
         return self._ask(self._inner.raw_tracepoints, pattern, module)
+
+    def iterators(self, pattern: str) -> Sequence[FuncRef] | Unknown:
+        return self._ask(self._inner.iterators, pattern)
 
     def has_symbol(self, name: str) -> bool:
         return self._ask(self._inner.has_symbol, name)
@@ -147,6 +156,9 @@ class RecordingKernel:
             answer = _RecordingBinary(answer)
             self._facts["binary", (path,)] = answer
         return answer
+
+    def cpp_functions(self, path: str, pattern: str) -> Sequence[CppFunction]:
+        return self._ask(self._inner.cpp_functions, path, pattern)
 
     def resolve_target(self, name: str, pid: int | None) -> Sequence[str]:
         return self._ask(self._inner.resolve_target, name, pid)
@@ -249,6 +261,9 @@ class ReplayKernel:
     def functions(self, pattern: str, module: str = "") -> Sequence[FuncRef] | Unknown:
         return self._recall(self.functions, pattern, module)
 
+    def typed_functions(self, pattern: str, module: str = "") -> Sequence[FuncRef] | Unknown:
+        return self._recall(self.typed_functions, pattern, module)
+
     def tracepoint(self, category: str, event: str) -> TracepointFormat | None:
         return self._recall(self.tracepoint, category, event)
 
@@ -261,6 +276,9 @@ class ReplayKernel:
     def raw_tracepoints(self, pattern: str, module: str = "") -> Sequence[FuncRef] | Unknown:
         return self._recall(self.raw_tracepoints, pattern, module)
 
+    def iterators(self, pattern: str) -> Sequence[FuncRef] | Unknown:
+        return self._recall(self.iterators, pattern)
+
     def has_symbol(self, name: str) -> bool:
         return self._recall(self.has_symbol, name)
 
@@ -269,6 +287,9 @@ class ReplayKernel:
 
     def binary(self, path: str) -> BinaryInfo | None:
         return self._recall(self.binary, path)
+
+    def cpp_functions(self, path: str, pattern: str) -> Sequence[CppFunction]:
+        return self._recall(self.cpp_functions, path, pattern)
 
     def resolve_target(self, name: str, pid: int | None) -> Sequence[str]:
         return self._recall(self.resolve_target, name, pid)

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 METHODS: Final = (
     "binary",
+    "cpp_functions",
     "enum",
     "enum_constant",
     "function",
     "functions",
     "has_symbol",
     "identity",
+    "iterators",
     "raw_tracepoint",
     "raw_tracepoints",
     "resolve_target",
@@ -33,6 +35,7 @@ METHODS: Final = (
     "supports",
     "tracepoint",
     "tracepoints",
+    "typed_functions",
     "typedef",
     "typeless_memory",
 )

@@ -61,8 +61,9 @@ OS_MODULES = frozenset(
 )
 OS_CALLS = frozenset({"open", "input", "breakpoint"})
 OS_ROOMS = (
-    "linux runtime cli cache kernel.live kernel.snapshot kernel.targets kernel.witness".split()
-)
+    "linux runtime cli cache kernel.demangle kernel.live kernel.live_types kernel.snapshot "
+    "kernel.targets kernel.witness"
+).split()
 # Module -> what else it may use, and only there.
 OS_EXCEPTIONS = {
     # libllvmlite's C functions are called directly (stock llvmlite.binding costs 60 ms more), in a
@@ -81,7 +82,7 @@ SLOW = frozenset(
 )
 RUN_PATH = (
     "pytrace base model builtins probes linux output runtime cache api "
-    "kernel.info kernel.live cli.main cli.run cli.start"
+    "kernel.info kernel.live kernel.live_types cli.main cli.run cli.start"
 ).split()
 # Where a cached run enters; what these import at module level is imported by every run.
 ENTRANCES = ("cli.start", "cli.main", "cli.run")
