@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytrace.codegen import Generated
-
     from pytrace.frontend import ast
     from pytrace.kernel.info import KernelInfo
     from pytrace.model.request import CompileRequest

@@ -57,10 +57,11 @@ class ProbeContext(Frozen):
 
     ``space`` is the address space of pointers in this probe (language 3.6), "none" where none is
     known. ``args`` describes the fields of ``args``: each is read from the context at its own
-    offset when ``args_in_context``. ``values`` maps ``arg0``, ``retval`` ... to context loads.
+    offset. ``values`` maps ``arg0`` ... to where they are, ``retval`` is the return value's place.
     ``ctx`` is the type of the ``ctx`` builtin, None if it may not be used. ``per_target`` tells
     that two targets may differ in layout, so that a body that looks at ``args`` is compiled for
-    each. ``missing_args``: an ``argN`` that the target does not have is 0, no error. ``registers`` maps names for ``reg()`` to context loads.
+    each. ``missing_args``: an ``argN`` that the target does not have is 0, no error.
+    ``registers`` maps names for ``reg()`` to context loads.
     """
 
     space: str

@@ -35,8 +35,9 @@ class CompileRequest(Frozen):
     script's block. ``pid`` is that of ``-p``, None without; ``has_child`` tells of ``-c``.
 
     ``runtime_warnings`` is ``-k``: failed reads and look-ups are reported. ``clock_map`` names the
-    scalar map that time series take for a clock, so that a test can choose the times. ``no_features`` are
-    those of ``--no-feature``. ``include_dirs``, ``include_files``, ``debuginfo`` and
+    scalar map that time series take for a clock, so that a test can choose the times.
+    ``no_features`` are those of ``--no-feature``. ``include_dirs``, ``include_files``,
+    ``debuginfo`` and
     ``traceable_functions`` (a file, empty for none) are paths as given. ``stages`` are those of
     ``-d``; their texts come back as dumps.
     """
