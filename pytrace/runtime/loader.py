@@ -35,6 +35,9 @@ _LINE_INFO: Final = struct.Struct("=IIII")
 MIN_RING_PAGES: Final = 64
 MAX_RING_PAGES: Final = 4096
 CONTROL_PAGES: Final = 64
+_RARE: Final = "faults:"
+"""Handlers of records that a healthy script hardly ever sends."""
+
 _MEMORY_SHARE: Final = 512  # the events' ring takes this part of the free memory by default
 
 
@@ -149,7 +152,12 @@ def _ring_sizes(compiled: CompiledProgram, name: str) -> list[int]:
     if name != EVENTS_MAP:
         return [CONTROL_PAGES * PAGE_SIZE]
     configured = dict(compiled.config).get("perf_rb_pages", 0)
-    pages = configured if isinstance(configured, int) and configured > 0 else _default_pages()
+    if isinstance(configured, int) and configured > 0:
+        pages = configured
+    elif all(e.control or e.handler.startswith(_RARE) for e in compiled.events):
+        pages = MIN_RING_PAGES  # A large ring takes milliseconds to make and to give back.
+    else:
+        pages = _default_pages()
     pages = max(pages, os.cpu_count() or 1)
     size = 1 << (pages - 1).bit_length()
     if configured:

@@ -465,3 +465,10 @@ def test_the_ring_of_a_program_without_a_size_fits_the_machine() -> None:
     with loaded(one_prog(ring_size=0, config=(("perf_rb_pages", 3),))) as found:
         entries = found.maps[".events"].max_entries
     assert entries == 4 * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_a_program_that_hardly_sends_records_gets_a_small_ring() -> None:
+    fault = event(0, "faults:fault")
+    compiled = program([prog("p", *OUT)], [fault, CONTROL], [place("begin", "p")], ring_size=0)
+    with loaded(compiled) as found:
+        assert found.maps[".events"].max_entries == 64 * os.sysconf("SC_PAGE_SIZE")
