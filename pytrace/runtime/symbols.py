@@ -89,8 +89,10 @@ class Symbols:
         if not self._demangle or not symbol.startswith("_Z"):
             return symbol
         if self._demangler is None:
-            self._demangler = find_demangler()
-        return self._demangler(symbol)
+            from pytrace.kernel.demangle import demangler
+
+            self._demangler = demangler() or _no_demangler
+        return self._demangler(symbol) or symbol
 
     # --- stacks
 
@@ -276,29 +278,9 @@ def parse_perf_map(text: str) -> list[tuple[int, int, str]]:
     return found
 
 
-def find_demangler() -> Callable[[str], str]:
-    """A function that makes C++ names readable, with the C++ library's own demangler; one that
-    changes nothing where that library is not installed."""
-    import ctypes
-
-    try:
-        library = ctypes.CDLL("libstdc++.so.6")
-    except OSError:
-        return lambda name: name
-    demangle, free = library.__cxa_demangle, ctypes.CDLL(None).free
-    demangle.restype = ctypes.c_void_p
-    demangle.argtypes = [ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
-    free.argtypes = [ctypes.c_void_p]
-
-    def readable(name: str) -> str:
-        result = demangle(name.encode(), None, None, None)
-        if not result:
-            return name
-        text = ctypes.string_at(result).decode("utf-8", "replace")
-        free(result)
-        return text
-
-    return readable
+def _no_demangler(symbol: str) -> str:
+    """Where this machine has no C++ library, names stay as they are."""
+    return ""
 
 
 def _bare(address: int) -> str:
