@@ -23,14 +23,13 @@ def infer(env: Env) -> None:
     _until_stable(env)
     while _default_maps(env):
         _until_stable(env)
-    unresolved: list[Span] = []
+    unresolved: list[tuple[str, Span]] = []
     for instance in env.instances:
         last = Typing(env, instance, reporting=True)
         last.run()
         unresolved.extend(last.unresolved)
     if not env.sink.failed:
-        for span in unresolved:
-            message = "Could not resolve the type of this variable"
+        for message, span in unresolved:
             env.sink.error("unresolved-type", message, span)
     check_declarations(env)
     check_options(env)

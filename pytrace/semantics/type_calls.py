@@ -212,7 +212,8 @@ def _argument(t: Typing, builtin: Builtin, param: Arg, arg: ast.Expr, span: Span
         return True
     found = t.expr(arg)
     if isinstance(found, NoneType):
-        return not t.reporting or param.kind == "any"
+        literal = param.kind in ("text", "number")
+        return param.kind == "any" or not (t.reporting or literal)
     fits = _FITS.get(param.kind)
     if fits is None or fits(t, arg, found):
         return True

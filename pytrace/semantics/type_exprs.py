@@ -416,7 +416,7 @@ def _element(t: Typing, node: ast.Expr) -> Type:
     found = t.expr(node)
     if isinstance(found, Aggregate) and not found.castable:
         return t.error("bad-element", f"Map type {found} cannot exist inside a tuple.", node.span)
-    if is_void(found):
+    if is_void(found) or found == Tuple(elems=()):
         return t.error("bad-element", "Tuple elements must have a value.", node.span)
     return value_type(found)
 
@@ -443,7 +443,9 @@ def _if(t: Typing, node: ast.IfExpr) -> Type:
 
 def _sizeof(t: Typing, node: ast.Sizeof) -> Type:
     found = operand_type(t, node.operand)
-    if found is not None and not isinstance(found, NoneType):
+    if found is None or isinstance(found, NoneType):
+        t.note_unresolved(node.span, "Type cannot be resolved: still none")
+    else:
         t.set_literal(node, settled(found).size)
     return U64
 

@@ -187,7 +187,7 @@ def settle(info: MapInfo) -> tuple[Type, Type]:
 
 
 def _unusable(t: Type) -> bool:
-    if isinstance(t, (Void, NoneType)):
+    if isinstance(t, (Void, NoneType)) or t == Tuple(elems=()):
         return True
     if isinstance(t, Aggregate):
         return not t.castable

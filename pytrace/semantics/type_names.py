@@ -26,6 +26,7 @@ from pytrace.base.types import (
     Type,
 )
 from pytrace.frontend import ast
+from pytrace.semantics import type_maps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,6 +123,8 @@ def operand_type(t: Typing, operand: ast.TypeExpr | ast.Expr) -> Type | None:
             return resolve_type(t, operand)
         case ast.Map():
             info = t.env.map(operand.name)
+            if t.reporting and not type_maps.is_known(t, operand):
+                return None
             return info.value if info.scalar else info.key
     return t.expr(operand)
 

@@ -229,8 +229,7 @@ def store_variable(t: Typing, variable: Variable, value: Type, node: ast.Expr, s
             )
             return
         value = value_type(value)
-    if is_void(value):
-        t.error("void-value", "Value 'void' cannot be assigned to a scratch variable.", span)
+    if _is_nothing(t, value, node, span, "scratch variable"):
         return
     if variable.declared is not None:
         _store_declared(t, variable, value, node, span)
@@ -238,6 +237,17 @@ def store_variable(t: Typing, variable: Variable, value: Type, node: ast.Expr, s
     t.assign_variable(variable, value, span)
     if t.reporting:
         type_ops.warn_lossy(t, value, t.variable_type(variable), node.span)
+
+
+def _is_nothing(t: Typing, value: Type, node: ast.Expr, span: Span, target: str) -> bool:
+    """Reports a value that is none: what a void call, a block or ``()`` gives."""
+    if is_void(value) and not isinstance(node, (ast.BlockExpr, ast.IfExpr)):
+        t.error("void-value", f"Value 'void' cannot be assigned to a {target}.", span)
+    elif is_void(value) or value == Tuple(elems=()):
+        t.error("void-value", "Invalid expression for assignment", span)
+    else:
+        return False
+    return True
 
 
 def _store_declared(t: Typing, variable: Variable, value: Type, node: ast.Expr, span: Span) -> None:
@@ -315,8 +325,7 @@ def _assign_map(t: Typing, stmt: ast.Assign, target: ast.Map | ast.MapAccess) ->
     current = t.env.map(node.name).value
     value = _assigned_value(t, stmt, current)
     t.types[target] = current
-    if is_void(value):
-        t.error("void-value", "Value 'void' cannot be assigned to a map.", stmt.span)
+    if _is_nothing(t, value, stmt.value, stmt.span, "map"):
         return
     if isinstance(value, Aggregate):
         _copied_aggregate(t, stmt, node, value)

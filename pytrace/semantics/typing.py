@@ -32,7 +32,7 @@ class Typing:
         self.reporting = reporting
         self.changed = False
         self.for_depth = 0
-        self.unresolved: list[Span] = []
+        self.unresolved: list[tuple[str, Span]] = []
         self.types = instance.types
         self.literals = instance.literals
 
@@ -147,10 +147,12 @@ class Typing:
             type_stmts.store_variable(self, variable, value, node, span)
             self.types[node] = self.variable_type(variable)
 
-    def note_unresolved(self, span: Span) -> None:
-        """A variable whose type is not known: a fault of its own if nothing else is wrong."""
+    def note_unresolved(
+        self, span: Span, message: str = "Could not resolve the type of this variable"
+    ) -> None:
+        """Something whose type is not known: a fault of its own if nothing else is wrong."""
         if self.reporting:
-            self.unresolved.append(span)
+            self.unresolved.append((message, span))
 
     def assign_variable(self, variable: Variable, value: Type, span: Span) -> None:
         """Merges a value's type into a variable's, or reports that it cannot be."""

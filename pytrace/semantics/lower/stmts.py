@@ -203,6 +203,8 @@ def _expression(lo: Lowering, node: ast.Expr) -> None:
         match node:
             case ast.Ternary() if not kind.size:
                 _void_ternary(lo, node)
+            case ast.TupleLit(elems=()):
+                pass
             case ast.IfExpr() | ast.BlockExpr() if not kind.size:
                 _void_block(lo, node)
             case _:

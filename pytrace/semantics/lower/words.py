@@ -169,7 +169,11 @@ def _divide(
     """Division and remainder, never by zero: that gives 1 and a warning at run time."""
     b = lo.b
     name = ("s" if signed else "u") + ("div" if op == "/" else "rem")
-    if _is_constant(right) and getattr(right, "value", 0) not in (0, -1):
+    divisor = getattr(right, "value", 0) if _is_constant(right) else None
+    if divisor == 0:
+        lo.fault(DIVISION_BY_ZERO, "", None, span)
+        return b.const(1)
+    if divisor not in (None, -1):
         return b.binop(name, left, right)
     result = b.cell("quotient")
     with b.block() as by_zero:
