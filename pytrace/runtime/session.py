@@ -9,10 +9,11 @@ from pytrace.base.errors import AttachError, NotSupported
 from pytrace.base.frozen import Frozen
 from pytrace.linux.closing import close_links, leave_links
 from pytrace.linux.signals import SignalQueue
-from pytrace.model.events import GATE_OFFSET
+from pytrace.model.events import GATE_OFFSET, SKIPPED_OFFSET
 from pytrace.output.stream import write_all, write_error
 from pytrace.runtime.decode import Codecs
 from pytrace.runtime.environment import Environment
+from pytrace.runtime.notify import READY, STOPPING, notify
 from pytrace.runtime.reader import Reader
 
 TYPE_CHECKING = False
@@ -210,6 +211,7 @@ class Session:
             return
         self.sink.attached(attached)
         self._notify()
+        notify(READY)
 
     def _attach_one(self, spec: AttachSpec) -> Sequence[Any]:
         from importlib import import_module
@@ -289,6 +291,7 @@ class Session:
 
     def _finish(self) -> None:
         """Stop all progs, hand out what they have sent, run the end progs, print the maps."""
+        notify(STOPPING)
         self.loaded.state[GATE_OFFSET // 8] = 1
         self._drain()
         self.sink.idle()
@@ -300,6 +303,10 @@ class Session:
         lost = self._reader.lost
         if lost:
             self.sink.lost_total(lost)
+        skipped = self.loaded.state[SKIPPED_OFFSET // 8]
+        if skipped:
+            text = f"{skipped} runs of probes did nothing for want of scratch memory"
+            self.sink.message("WARNING", text)
         self.sink.end()
         if self.config.get("print_maps_on_exit", True):
             names = [spec.name for spec in self.loaded.compiled.maps if spec.user]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import struct
 import sys
 import threading
@@ -18,12 +19,13 @@ from pytrace.base.types import I64, Aggregate
 from pytrace.linux.process import open_pidfd, start_child
 from pytrace.linux.syscall import Syscalls
 from pytrace.model.compiled import CompiledProgram, LoadParam, MapSpec
-from pytrace.model.events import GATE_OFFSET, PARAMS_MAP
+from pytrace.model.events import GATE_OFFSET, PARAMS_MAP, SKIPPED_OFFSET, STATE_MAP
 from pytrace.runtime.session import SessionOptions
 from tests.kernel import asm, programs
-from tests.kernel.asm import R0
+from tests.kernel.asm import R0, R1, R2
 from tests.kernel.programs import (
     PERF_EVENT,
+    MapRef,
     event,
     gate,
     handlers,
@@ -178,6 +180,15 @@ def test_a_full_data_ring_does_not_stop_exit() -> None:
     assert noted == [0, 1, 2]
 
 
+def test_skipped_runs_of_probes_are_told(capfd: pytest.CaptureFixture[str]) -> None:
+    parts = [MapRef(R1, STATE_MAP, SKIPPED_OFFSET), asm.mov(R2, 3), asm.store(8, R1, 0, R2)]
+    with handlers():
+        assert run(one_prog(*parts)) == 0
+    assert capfd.readouterr().err.splitlines()[1:] == [
+        "WARNING: 3 runs of probes did nothing for want of scratch memory"
+    ]
+
+
 # --- ends -------------------------------------------------------------------------------------
 
 
@@ -301,6 +312,26 @@ def test_a_reader_that_is_gone_ends_the_run(capfd: pytest.CaptureFixture[str]) -
         os.close(writer)
     errors = capfd.readouterr().err.splitlines()
     assert errors == ["Attached 1 probe", "ERROR: cannot write output: Broken pipe"]
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+def test_a_service_manager_is_told(
+    abstract: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"pytrace-test-{os.getpid()}" if abstract else f"{tmp_path}/notify"
+    spec, where = timer(*send_exit(EXIT, 0))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"\0{name}" if abstract else name)
+        manager.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}" if abstract else name)
+        with handlers():
+            assert run(program([spec], EVENTS, [where])) == 0
+        assert [manager.recv(64), manager.recv(64)] == [b"READY=1", b"STOPPING=1"]
+
+
+def test_a_service_manager_that_is_gone_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere/at/all")
+    assert run(one_prog()) == 0
 
 
 def test_maps_print_in_the_order_of_their_names(capfd: pytest.CaptureFixture[str]) -> None:
