@@ -195,7 +195,7 @@ def attach_uprobe(counter: Counter, library: Library, retprobe: bool = False) ->
     return links.attach_perf_event(counter.sys, counter.prog(u.BPF_PROG_TYPE_KPROBE), event)
 
 
-@pytest.mark.needs("gcc")
+@pytest.mark.needs("probed-library")
 @pytest.mark.parametrize("retprobe", [False, True])
 def test_a_uprobe_counts_each_call(counter: Counter, library: Library, retprobe: bool) -> None:
     with attach_uprobe(counter, library, retprobe):
@@ -205,7 +205,7 @@ def test_a_uprobe_counts_each_call(counter: Counter, library: Library, retprobe:
     assert counter.value == 300
 
 
-@pytest.mark.needs("gcc")
+@pytest.mark.needs("probed-library")
 def test_a_uprobe_of_one_process_leaves_others_alone(counter: Counter, library: Library) -> None:
     prog = counter.prog(u.BPF_PROG_TYPE_KPROBE)
     offset = library.offset("callee")
@@ -216,7 +216,7 @@ def test_a_uprobe_of_one_process_leaves_others_alone(counter: Counter, library: 
     assert counter.value == 5
 
 
-@pytest.mark.needs("gcc")
+@pytest.mark.needs("probed-library")
 def test_a_uprobe_raises_its_semaphore_while_attached(counter: Counter, library: Library) -> None:
     assert library.semaphore == 0
     prog = counter.prog(u.BPF_PROG_TYPE_KPROBE)
@@ -232,7 +232,7 @@ def test_a_uprobe_raises_its_semaphore_while_attached(counter: Counter, library:
     assert library.semaphore == 0
 
 
-@pytest.mark.needs("gcc")
+@pytest.mark.needs("probed-library")
 def test_one_uprobe_multi_link_counts_many_functions(counter: Counter, library: Library) -> None:
     require(counter.sys, "uprobe_multi")
     prog = counter.prog(
@@ -256,7 +256,7 @@ def test_one_uprobe_multi_link_counts_many_functions(counter: Counter, library: 
     assert counter.value == 20103
 
 
-@pytest.mark.needs("gcc")
+@pytest.mark.needs("probed-library")
 def test_a_uprobe_multi_link_of_return_probes(counter: Counter, library: Library) -> None:
     require(counter.sys, "uprobe_multi")
     prog = counter.prog(u.BPF_PROG_TYPE_KPROBE, attach_type=u.BPF_TRACE_UPROBE_MULTI)
@@ -407,7 +407,7 @@ def test_a_tracepoint_by_name(counter: Counter) -> None:
         linux.tracepoint(prog, "syscalls", "sys_enter_nonsense")
 
 
-@pytest.mark.needs("gcc")
+@pytest.mark.needs("probed-library")
 def test_uprobes_by_the_facade(counter: Counter, library: Library) -> None:
     linux = Linux(counter.sys)
     prog = counter.prog(u.BPF_PROG_TYPE_KPROBE)
@@ -431,9 +431,8 @@ def test_run_time_statistics_count_while_they_are_enabled(counter: Counter) -> N
         assert prog.info().run_count == 10
         assert prog.info().run_time_ns > 0
     finally:
+        # Whether counting stops now is everybody's business: the switch is the whole kernel's.
         os.close(stats)
-    prog.test_run()
-    assert prog.info().run_count == 10
 
 
 def test_a_pinned_prog_is_opened_by_its_path(counter: Counter) -> None:
