@@ -46,6 +46,12 @@ def header(name: str) -> Callable[[], str | None]:
     return absent
 
 
+def no_mke2fs() -> str | None:
+    """It is in /usr/sbin, which the PATH of ordinary users lacks."""
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    return None if shutil.which("mke2fs", path=path) else "mke2fs is not installed"
+
+
 def bash_without_readline() -> str | None:
     """uprobe:/bin/bash:readline needs the function in the binary itself, not in a library."""
     from pytrace.kernel.live import LiveKernel
@@ -61,6 +67,14 @@ def no_cpu_v4() -> str | None:
 
     known = LiveKernel().supports("cpu_v4")
     return None if known else "the kernel does not know instructions of cpu v4"
+
+
+PREBUILT_VARIABLE = "PYTRACE_TEST_PREBUILT"
+"""Names a directory with the library of tests/kernel/build.py, for machines without a compiler."""
+
+
+def no_probed_library() -> str | None:
+    return None if os.environ.get(PREBUILT_VARIABLE) else command("gcc")()
 
 
 # Bits of the capability sets, linux/capability.h.
@@ -106,6 +120,7 @@ KERNEL = "another kernel"
 
 FEATURES = {
     "gcc": Feature("install", DEPS, command("gcc")),
+    "probed-library": Feature("install", DEPS, no_probed_library),
     "make": Feature("install", DEPS, command("make")),
     "git": Feature("install", DEPS, command("git")),
     "sudo": Feature("install", DEPS, command("sudo")),
@@ -114,6 +129,11 @@ FEATURES = {
     "setuptools": Feature("install", DEPS, module("setuptools")),
     "hypothesis": Feature("install", DEPS, module("hypothesis")),
     "qemu": Feature("install", DEPS, command("qemu-system-x86_64")),
+    "busybox": Feature("install", DEPS, command("busybox")),
+    "mke2fs": Feature("install", DEPS, no_mke2fs),
+    "ldd": Feature("install", DEPS, command("ldd")),
+    # Found by asking apt, in the tests that need it.
+    "guest-kernel": Feature("install", "a Debian archive that apt-get can reach"),
     "root": Feature("rights", "sudo make test", no_rights),
     "tracefs": Feature("rights", "sudo make test, with tracefs mounted", no_tracefs),
     "btf": Feature("kernel", KERNEL, no_btf),

@@ -90,11 +90,10 @@ def run(series: str, command: list[str], files: dict[str, str]) -> int:
                 seconds=FOREVER_SECONDS,
                 listener=show,
             )
-            guest.close()
         except KeyboardInterrupt:
             return 128 + signal.SIGINT
         finally:
-            guest.kill()
+            guest.close()
     status = result.status
     if status is None:
         return 2

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -50,6 +51,8 @@ class Guest:
         """``root`` and ``volume`` are images; what the guest writes to them is dropped."""
         self.kernel = kernel
         self.boots = 0
+        self._lock = threading.RLock()
+        self._ended = False
         self._root = root
         self._volume = volume
         self._machine: _Machine | None = None
@@ -64,8 +67,9 @@ class Guest:
         seconds: float = 60,
         listener: Listener | None = None,
     ) -> Result:
-        """Run a command and wait for its end. ``listener`` is called with "out", "err" or
-        "report" and a text, as these come; texts hold one character a byte.
+        """Run a command and wait for its end; other threads wait for their turn. ``listener`` is
+        called with "out", "err" or "report" and a text, as these come; texts hold one character
+        a byte.
 
         Raises GuestDied; the guest then boots again at the next command.
         """
@@ -76,21 +80,29 @@ class Guest:
             "files": dict(files or {}),
             "seconds": seconds,
         }
-        try:
+        with self._lock:
             machine = self.boot()
-            machine.send(request)
-            return machine.result(time.monotonic() + seconds + GRACE_SECONDS, listener)
-        except BaseException:
-            self.kill()
-            raise
+            try:
+                machine.send(request)
+                return machine.result(time.monotonic() + seconds + GRACE_SECONDS, listener)
+            except BaseException:
+                self._release()
+                raise
 
     def boot(self) -> _Machine:
         """Start the guest if it is not running. Raises GuestDied when it does not come up."""
-        if self._machine is None:
-            self.boots += 1
-            self._machine = _Machine(self.kernel, self._root, self._volume)
-            self._machine.wait_until_ready()
-        return self._machine
+        with self._lock:
+            if self._ended:
+                raise GuestDied("the guest was ended", "")
+            if self._machine is None:
+                self.boots += 1
+                self._machine = _Machine(self.kernel, self._root, self._volume)
+                try:
+                    self._machine.wait_until_ready()
+                except BaseException:
+                    self._release()
+                    raise
+            return self._machine
 
     def signal(self, number: int) -> None:
         """Send a signal to the command that runs; from a listener or a signal handler."""
@@ -102,15 +114,23 @@ class Guest:
         return self._machine.console() if self._machine else ""
 
     def close(self) -> None:
-        """Switch the guest off."""
-        if self._machine is not None:
-            self._machine.switch_off()
-            self._machine = None
+        """Switch the guest off for good; what runs in it ends at once, with GuestDied."""
+        self._ended = True
+        if not self._lock.acquire(blocking=False):
+            machine = self._machine
+            if machine is not None:
+                machine.kill()
+            self._lock.acquire()
+        try:
+            if self._machine is not None:
+                self._machine.switch_off()
+            self._release()
+        finally:
+            self._lock.release()
 
-    def kill(self) -> None:
-        """End the guest at once, whatever it does."""
+    def _release(self) -> None:
         if self._machine is not None:
-            self._machine.kill()
+            self._machine.release()
             self._machine = None
 
 
@@ -186,18 +206,20 @@ class _Machine:
         return GuestDied(why, "\n".join(lines[-CONSOLE_LINES:]))
 
     def switch_off(self) -> None:
-        self.send({"off": True})
+        """Ask the agent to end, and wait a while for the power to go."""
         try:
+            self.send({"off": True})
             self._process.wait(OFF_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-        self._release()
+        except (OSError, subprocess.TimeoutExpired):
+            self.kill()
 
     def kill(self) -> None:
+        """End the process at once. Whoever waits for a message gets GuestDied."""
         self._process.kill()
-        self._release()
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """End the process and give up all that belonged to it."""
+        self.kill()
         self._process.wait()
         self._socket.close()
         self._directory.cleanup()
