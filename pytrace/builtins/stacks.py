@@ -90,7 +90,7 @@ def _stack_into(lo: Lowering, call: BuiltinCall, target: ir.Value) -> None:
             b.set(count, b.binop("udiv", taken, kind.frame_size))
         b.store(target, 0, 4, b.get(count))
     if kind.user:
-        b.store(target, 4, 4, b.binop("lshr", pid_tgid(lo, init=True), 32))
+        b.store(target, 4, 4, b.binop("lshr", pid_tgid(lo, init=False), 32))
 
 
 def _stack(name: str, doc: str, *, user: bool) -> Builtin:

@@ -24,7 +24,7 @@ def store_user_symbol(lo: Lowering, address: ir.Value, target: ir.Value) -> None
 
     b = lo.b
     b.store(target, 0, 8, address)
-    b.store(target, 8, 8, b.binop("lshr", pid_tgid(lo, init=True), 32))
+    b.store(target, 8, 8, b.binop("lshr", pid_tgid(lo, init=False), 32))
 
 
 def _func_type(t: Typing, call: BuiltinCall) -> Type:

@@ -178,8 +178,9 @@ class LiveKernel:
     def _open_functions(self) -> FunctionList | Unknown:
         path = self._traceable or f"{self._tracefs}/available_filter_functions"
         text = _read(path)
-        if text:
-            return ListedFunctions(text)
+        # The kernel's own list is empty where it refuses; a list that was given may be meant so.
+        if text or (self._traceable and text is not None):
+            return ListedFunctions(text or b"")
         symbols = b"" if self._traceable else self._symbol_text()
         if not symbols:
             return Unknown(reason=f"cannot read {path}")

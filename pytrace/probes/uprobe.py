@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pytrace.base.text import closest, is_wildcard, matches, parse_integer, why_no_integer
 from pytrace.base.types import USER
+from pytrace.kernel.info import Unknown
 from pytrace.model.probing import Attachment, ParseProblem, ProbeContext, ProgShape, Target
-from pytrace.probes.provider import Provider
+from pytrace.probes.provider import Item, Provider, parameters
 from pytrace.probes.registers import PT_REGS, arguments, registers, return_value
 
 TYPE_CHECKING = False
@@ -13,10 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any, Final
 
-    from pytrace.kernel.info import BinaryInfo, KernelInfo, SymbolInfo
+    from pytrace.kernel.info import BinaryInfo, CppFunction, KernelInfo, KernelTexts, SymbolInfo
     from pytrace.model.compiled import AttachSpec
     from pytrace.model.probing import AttachText
     from pytrace.probes.provider import Expanded, Parsed
+
+CPP: Final = "cpp"
+"""Before a function's name: it is what C++ calls it."""
 
 MULTI: Final = "TRACE_UPROBE_MULTI"
 """Attach type of a prog that one link puts on many places of a file."""
@@ -25,7 +29,8 @@ MULTI: Final = "TRACE_UPROBE_MULTI"
 class UprobeProvider(Provider):
     """Target args after ``expand``: (path, function, file offset, offset in function).
 
-    Before it, ``parse`` gives (path, function or "", address or -1, offset in function).
+    Before it, ``parse`` gives (path, function or "", address or -1, offset in function, whether
+    the function is named as C++ does).
     """
 
     name = "uprobe"
@@ -39,7 +44,8 @@ class UprobeProvider(Provider):
         parts = list(ap.parts)
         if len(parts) == 1 and pid is not None:
             parts.insert(0, "*")
-        if len(parts) == 3 and parts[1] == "cpp":
+        cpp = len(parts) == 3 and parts[1] == CPP
+        if cpp:
             parts.pop(1)
         if len(parts) != 2:
             return self.count_problem(ap, "2 or 3")
@@ -56,13 +62,13 @@ class UprobeProvider(Provider):
             provider=self.name,
             name=f"{self.name}:{path}:{text}",
             args=(path, "" if address is not None else function,
-                  -1 if address is None else address, offset),
+                  -1 if address is None else address, offset, cpp),
             wildcard=is_wildcard(path) or (is_wildcard(function) and not quoted),
         )  # fmt: skip
 
     def expand(self, target: Target, kernel: KernelInfo, pid: int | None) -> Expanded:
-        path, function, address, offset = target.args
-        assert isinstance(path, str) and isinstance(function, str)
+        path, function, address, offset, cpp = target.args
+        assert isinstance(path, str) and isinstance(function, str) and isinstance(cpp, bool)
         assert isinstance(address, int) and isinstance(offset, int)
         paths = kernel.resolve_target(path, pid)
         unreadable = not is_wildcard(path) and paths and kernel.binary(paths[0]) is None
@@ -75,7 +81,12 @@ class UprobeProvider(Provider):
             info = kernel.binary(full)
             if info is None:
                 continue
-            made = self._in_binary(info, shown_path(path, full), function, address, offset)
+            shown = shown_path(path, full)
+            if address >= 0:
+                made = self._at_address(info, shown, address)
+            else:
+                symbols = _functions(kernel, info, function, cpp)
+                made = self._at_symbols(info, f"{shown}:{CPP}" if cpp else shown, symbols, offset)
             if isinstance(made, ParseProblem):
                 if len(paths) == 1:
                     return made
@@ -83,20 +94,12 @@ class UprobeProvider(Provider):
             found.extend(made)
         if found:
             return tuple(found)
-        return self._no_match(kernel, paths[0], function)
+        return self._no_match(kernel, paths[0], shown_path(path, paths[0]), function)
 
-    def _in_binary(
-        self, info: BinaryInfo, path: str, function: str, address: int, offset: int
+    def _at_symbols(
+        self, info: BinaryInfo, path: str, symbols: Sequence[SymbolInfo], offset: int
     ) -> Expanded:
-        """Targets in one file; ``path`` is its name in ``probe``."""
-        if address >= 0:
-            return self._at_address(info, path, address)
-        if is_wildcard(function):
-            symbols = [s for s in info.symbols if s.function and matches(function, s.name)]
-        else:
-            # One look-up by name: reading all symbols of a large library takes ten times as long.
-            found = info.symbol(function)
-            symbols = [found] if found is not None and found.function else []
+        """Targets in one file; ``path`` is its name in ``probe``, with the language if any."""
         made = []
         seen = set()
         for symbol in sorted(symbols, key=lambda s: s.name):
@@ -132,14 +135,14 @@ class UprobeProvider(Provider):
             ),
         )
 
-    def _no_match(self, kernel: KernelInfo, path: str, function: str) -> ParseProblem:
+    def _no_match(self, kernel: KernelInfo, path: str, shown: str, function: str) -> ParseProblem:
         info = kernel.binary(path)
         guess = None
         if info is not None and not is_wildcard(function):
             guess = closest(function, [s.name for s in info.symbols if s.function])
         return ParseProblem(
             code="no-match",
-            message=f"No matches for {self.name} {path}:{function}.",
+            message=f"No matches for {self.name} {shown}:{function}.",
             hints=(f"Did you mean {guess}?",) if guess else (),
         )
 
@@ -175,13 +178,36 @@ class UprobeProvider(Provider):
             for path, group in by_path.items()
         ]
 
-    def list(self, pattern: str, kernel: KernelInfo) -> Iterator[str]:
-        """Functions of the file that ``target`` in ``target:function`` names."""
-        target = pattern.split(":", 1)[0]
-        for path in kernel.resolve_target(target, None):
-            info = kernel.binary(path)
-            for name in sorted({s.name for s in info.symbols if s.function}) if info else ():
-                yield f"{self.name}:{path}:{name}"
+    def list(self, fields: Sequence[str], kernel: KernelInfo, pid: int | None) -> Iterator[Item]:
+        target, *names = with_target(("*", *fields) if fields[0] == CPP else fields)
+        if len(names) > 2 or (len(names) == 2 and names[0] != CPP):
+            return
+        for full in kernel.resolve_target(target, pid):
+            info = kernel.binary(full)
+            start = f"{self.name}:{shown_path(target, full)}"
+            if info is not None and len(names) == 2:
+                for function in kernel.cpp_functions(full, names[1]):
+                    yield _cpp_item(start, function, full)
+            elif info is not None:
+                for symbol in _functions(kernel, info, names[0], False):
+                    yield Item(text=f"{start}:{symbol.name}", args=(full, symbol.name))
+
+    def item(self, target: Target, kernel: KernelInfo) -> Item:
+        path, symbol = str(target.args[0]), str(target.args[1])
+        start, language, _ = target.name.rpartition(f":{CPP}:{symbol}")
+        if language:
+            for function in kernel.cpp_functions(path, "*"):
+                if function.symbol == symbol:
+                    return _cpp_item(start, function, path)
+        return Item(text=target.name, args=(path, symbol))
+
+    def arguments(self, item: Item, kernel: KernelTexts) -> Sequence[str] | Unknown:
+        if self.returns:
+            return ()
+        found = kernel.user_function_text(str(item.args[0]), str(item.args[1]))
+        if isinstance(found, Unknown):
+            return Unknown(reason=f"{found.reason}, cannot show parameter info")
+        return parameters(found) if found is not None else ()
 
 
 class UretprobeProvider(UprobeProvider):
@@ -191,9 +217,45 @@ class UretprobeProvider(UprobeProvider):
     returns = True
 
 
+def _functions(
+    kernel: KernelInfo, info: BinaryInfo, pattern: str, cpp: bool
+) -> Sequence[SymbolInfo]:
+    """Functions of a file by name, sorted; with ``cpp`` by their C++ names too."""
+    if is_wildcard(pattern):
+        found = [s for s in info.symbols if s.function and matches(pattern, s.name)]
+    else:
+        # One look-up by name: reading all symbols of a large library takes ten times as long.
+        symbol = info.symbol(pattern)
+        found = [symbol] if symbol is not None and symbol.function else []
+    if cpp:
+        names = {f.symbol for f in kernel.cpp_functions(info.path, pattern)}
+        found += [s for s in info.symbols if s.function and s.name in names]
+    return sorted(found, key=lambda s: s.name)
+
+
+def _cpp_item(start: str, function: CppFunction, path: str) -> Item:
+    return Item(text=f'{start}:{CPP}:"{function.name}"', args=(path, function.symbol))
+
+
+def with_target(fields: Sequence[str]) -> Sequence[str]:
+    """The fields of a search, ``*`` for the target or the name if one field is all there is."""
+    if len(fields) > 1:
+        return fields
+    return (fields[0], "*") if "/" in fields[0] else ("*", fields[0])
+
+
 def shown_path(written: str, full: str) -> str:
-    """How ``probe`` names a file: as the script does, if that is a path and no wildcard."""
-    return written if "/" in written and not is_wildcard(written) else full
+    """How ``probe`` names a file: as the script does if that is a path, wildcards filled in."""
+    if "/" not in written:
+        return full
+    parts = written.split("/")
+    first = next((n for n, part in enumerate(parts) if is_wildcard(part)), len(parts))
+    if first == len(parts):
+        return written
+    if any(part in ("", ".", "..") for part in parts[first:]):
+        return full
+    tail = full.split("/")[first - len(parts) :]
+    return "/".join(parts[:first] + tail)
 
 
 def attach(prog: Any, spec: AttachSpec, linux: Any) -> list[Any]:
