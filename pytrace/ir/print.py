@@ -23,7 +23,8 @@ def print_module(module: ir.Module) -> str:
     for e in module.events:
         ring = "control" if e.control else "data"
         fields = ", ".join(f"{f.type} @{f.offset}" for f in e.fields)
-        lines.append(f"event {e.id}: {e.handler} {ring} size {e.size} ({fields})")
+        static = f" {e.static!r}" if e.static else ""
+        lines.append(f"event {e.id}: {e.handler} {ring} size {e.size} ({fields}){static}")
     for p in module.params:
         lines.append(f"param {p.name}: {p.kind} @{p.offset} size {p.size}")
     for function in module.functions:

@@ -115,7 +115,7 @@ def check_return(t: Typing, fn: ast.Fn, stmt: ast.Return, found: Type) -> None:
     elif isinstance(wanted, Bool):
         fits = isinstance(found, Bool)
     else:
-        fits = is_void(wanted) and is_void(found)
+        fits = is_void(wanted) == is_void(found)
     if not fits:
         _cannot_return(t, fn, wanted, found, stmt.span)
 

@@ -139,7 +139,8 @@ class Expander:
         def visit(found: ast.Node) -> ast.Node:
             if isinstance(found, (ast.Call, ast.Ident)):
                 name = found.name.removeprefix(RAW_PREFIX)
-                if name in self.macros:
+                raw = name != found.name and name in self.builtins
+                if name in self.macros and not raw:
                     args = found.args if isinstance(found, ast.Call) else ()
                     return self._call(found, name, args, chain)
             return found

@@ -28,13 +28,11 @@ from pytrace.base.types import (
     Tuple,
     Type,
     is_scalar,
-    smallest_int,
 )
 from pytrace.frontend import ast
 from pytrace.semantics import type_calls, type_maps, type_ops, type_stmts
 from pytrace.semantics.merge import (
     FlexInt,
-    flexible,
     is_condition,
     is_void,
     kind_name,
@@ -63,7 +61,7 @@ def condition(t: Typing, node: ast.Expr, span: Span) -> None:
 
 
 def _int(t: Typing, node: ast.IntLit) -> Type:
-    return flexible(node.value, smallest_int(node.value))
+    return type_ops.literal_type(node.value)
 
 
 def _bool(t: Typing, node: ast.BoolLit) -> Type:
@@ -445,9 +443,10 @@ def _sizeof(t: Typing, node: ast.Sizeof) -> Type:
     found = operand_type(t, node.operand)
     if found is None or isinstance(found, NoneType):
         t.note_unresolved(node.span, "Type cannot be resolved: still none")
-    else:
-        t.set_literal(node, settled(found).size)
-    return U64
+        return U64
+    size = settled(found).size
+    t.set_literal(node, size)
+    return type_ops.literal_type(size)
 
 
 def _offsetof(t: Typing, node: ast.Offsetof) -> Type:
@@ -466,7 +465,7 @@ def _offsetof(t: Typing, node: ast.Offsetof) -> Type:
             return t.error("no-field", f"'{found}' has no field named '{name}'", node.span)
         offset, found = offset + field.offset, field.type
     t.set_literal(node, offset)
-    return U64
+    return type_ops.literal_type(offset)
 
 
 def _typeinfo(t: Typing, node: ast.Typeinfo) -> Type:

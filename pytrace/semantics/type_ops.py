@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytrace.base.diagnostics import DiagnosticSink
 from pytrace.base.frozen import replace
 from pytrace.base.types import (
     BOOL,
@@ -24,11 +25,14 @@ from pytrace.base.types import (
     Tuple,
     Type,
     int_type,
+    smallest_int,
 )
 from pytrace.frontend import ast
+from pytrace.semantics.fold import fold_node
 from pytrace.semantics.merge import (
     ONE,
     FlexInt,
+    flexible,
     is_condition,
     loses,
     merge,
@@ -48,6 +52,9 @@ LOGICAL = frozenset(("&&", "||"))
 
 def binary(t: Typing, node: ast.Binary) -> Type:
     left, right = value_type(t.expr(node.left)), value_type(t.expr(node.right))
+    folded = _fold(t, node, (node.left, left), (node.right, right))
+    if folded is not None:
+        return folded
     if isinstance(left, NoneType) or isinstance(right, NoneType):
         if node.op in COMPARISONS or node.op in LOGICAL:
             return BOOL
@@ -101,8 +108,52 @@ def stepped(op: str, known: Type) -> Type:
     return promote("+", known, ONE) if isinstance(known, (Int, Enum)) else U64
 
 
+def _fold(t: Typing, node: ast.Binary | ast.Unary, *operands: tuple[ast.Expr, Type]) -> Type | None:
+    """Type of an operation whose operands became known with their types: ``sizeof(x) * 2``.
+
+    Enumerators are known too, but an operation on them has the type of its operands.
+    """
+    t.literals.pop(node, None)
+    values = [t.literal(operand) for operand, _ in operands]
+    if any(v is None for v in values) or any(isinstance(kind, Enum) for _, kind in operands):
+        return None
+    made = [literal_node(operand.span, v) for (operand, _), v in zip(operands, values)]
+    if isinstance(node, ast.Binary):
+        changed: ast.Node = replace(node, left=made[0], right=made[1])
+    else:
+        changed = replace(node, operand=made[0])
+    found = fold_node(changed, t.env.sink if t.reporting else DiagnosticSink())
+    match found:
+        case ast.IntLit() | ast.BoolLit() | ast.StrLit():
+            t.set_literal(node, found.value)
+            return literal_type(found.value)
+    return None
+
+
+def literal_node(span: Span, value: int | bytes | bool | None) -> ast.Expr:
+    """A literal of a value that is known."""
+    if isinstance(value, bool):
+        return ast.BoolLit(span=span, value=value)
+    if isinstance(value, bytes):
+        return ast.StrLit(span=span, value=value)
+    assert value is not None
+    return ast.IntLit(span=span, value=value)
+
+
+def literal_type(value: int | bytes | bool) -> Type:
+    """Type of a literal (language 1.3)."""
+    if isinstance(value, bool):
+        return BOOL
+    if isinstance(value, bytes):
+        return Str(length=len(value) + 1)
+    return flexible(value, smallest_int(value))
+
+
 def unary(t: Typing, node: ast.Unary) -> Type:
     operand = value_type(t.expr(node.operand))
+    folded = _fold(t, node, (node.operand, operand))
+    if folded is not None:
+        return folded
     if node.op == "*":
         return dereference(t, node, operand)
     if isinstance(operand, NoneType):

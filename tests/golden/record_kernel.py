@@ -56,6 +56,7 @@ def ask(kernel: KernelInfo) -> None:
     kernel.tracepoints("sched", "sched_process_*")
     kernel.tracepoints("sched", "sched_swich")
     kernel.tracepoint("sched", "sched_swich")
+    kernel.tracepoints("sched", "*")
     for name in (*STRUCTS, *ABSENT_STRUCTS):
         kernel.struct("struct", name)
     for name in TYPEDEFS:
@@ -73,6 +74,9 @@ def ask(kernel: KernelInfo) -> None:
     binary = kernel.binary("/bin/bash")
     for name in ("main", "readline", "no_such_function"):
         _ = binary and binary.symbol(name)
+    # What a name in $PATH leads to is the same file by another name.
+    binary = kernel.binary("/usr/bin/bash")
+    _ = binary and binary.symbol("readline")
 
 
 def main() -> None:
