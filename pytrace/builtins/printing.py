@@ -123,6 +123,9 @@ def _lower_print(lo: Lowering, call: BuiltinCall) -> None:
     first = call.args[0]
     if lo.is_map(first):
         numbers = [lo.literal(a) for a in call.args[1:]] + [0, 0]
+        kind = lo.aggregate_of(lo.map_name(first))
+        if kind is not None and kind.kind == "stats":
+            numbers = [0, 0]
         name = lo.map_name(first)
         lo.event(
             "printing:print_map",
