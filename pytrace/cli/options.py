@@ -303,7 +303,7 @@ OPTIONS: Final = (
         "STAGE[,STAGE]",
         _debug,
         "show what a stage made: ast, types, ir, codegen, codegen-opt, libbpf, verifier, dis, "
-        "parse, all",
+        "parse, syscalls, all",
         _TROUBLE,
     ),
     Option("", "emit-elf", "FILE", _emit_elf, "write the BPF object, do not run", _TROUBLE),
