@@ -230,11 +230,14 @@ class FunctionText:
         return self.op(f'call i64 asm "", "=r,0"(i64 {word})')
 
     def unknown_zero(self) -> str:
-        """A word that is 0, of which the verifier knows nothing."""
+        """A word that is 0, of which the verifier knows nothing.
+
+        Each is loaded anew: what the verifier learns of one copy of a loaded word, it believes of
+        all of them (sync_linked_regs), and two variables are not the same.
+        """
         state = self.module.value(STATE_MAP)
         at = f"getelementptr (i8, ptr {state}, i64 {ZERO_OFFSET})"
-        constant = f"!invariant.load !{self.module.empty}"
-        return self.op(f"load i64, ptr {at}, align 8, {constant}")
+        return self.op(f"load volatile i64, ptr {at}, align 8")
 
     def bounded(self, word: str, limit: int) -> str:
         """The word, which is in 0 .. ``limit``, so that the verifier sees it too.

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from pytrace.kernel.info import KernelInfo
     from pytrace.model.request import CompileRequest
 
+NOT_ATTACHED = 255
+"""Exit code for a program of which nothing can be attached."""
+
 
 def compile_program(request: CompileRequest, kernel: KernelInfo) -> CompileResult:
     """Compiles a script. Faults of the script are in the result's sink, never raised."""
@@ -59,12 +62,15 @@ def compile_program(request: CompileRequest, kernel: KernelInfo) -> CompileResul
             has_child=request.has_child,
             runtime_warnings=request.runtime_warnings,
             clock_map=request.clock_map,
+            mode=request.mode,
             options=request.options,
         ),
         dump=dump,
     )
     if lowered is None:
         return CompileResult(program=None, sink=sink, dumps=tuple(dumps))
+    if not lowered.module.attach and _only_idle(lowered, sink):
+        return CompileResult(program=None, sink=sink, dumps=tuple(dumps), exit_code=NOT_ATTACHED)
     try:
         made = _generate(lowered, kernel, sink, wanted, dumps)
     except PytraceError as error:
@@ -79,6 +85,17 @@ def compile_program(request: CompileRequest, kernel: KernelInfo) -> CompileResul
         llvm=made.llvm,
         optimised=made.optimised or "",
     )
+
+
+def _only_idle(lowered: pipeline.Lowered, sink: DiagnosticSink) -> bool:
+    """True, and told, if all probes of a script are for another mode."""
+    idle = next((i for i in lowered.env.instances if i.idle), None)
+    if idle is not None:
+        name = idle.targets[0][0].provider
+        kind = "benchmark" if name == "bench" else name
+        text = f"No probes attached; use --{name} to run {kind} probes."
+        sink.error("idle-probes", text, None)
+    return idle is not None
 
 
 def _generate(

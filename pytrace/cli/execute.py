@@ -85,7 +85,11 @@ def open_syscalls(options: Options) -> Syscalls:
 
 def session_options(options: Options, child: Child | None, pidfd: int) -> SessionOptions:
     return SessionOptions(
-        child=child, pidfd=pidfd, verbose=options.verbose, dry_run=options.dry_run
+        child=child,
+        pidfd=pidfd,
+        verbose=options.verbose,
+        dry_run=options.dry_run,
+        mode=options.mode if options.mode in ("test", "bench") else "",
     )
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 BAD_ENVIRONMENT: Final = 2
 """Exit code for a config variable with a wrong value in the environment."""
 
-UNSUPPORTED_MODES: Final = ("test", "bench", "compiler-bench")
+UNSUPPORTED_MODES: Final = ("compiler-bench",)
 
 _PREFIXES: Final = ("PYTRACE_", "BPFTRACE_")
 _NO_CONFIG: Final = ("PYTRACE_CACHE", "PYTRACE_COLOR", "PYTRACE_DEBUG")

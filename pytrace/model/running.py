@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from pytrace.base.source import Span
     from pytrace.model.events import EventSchema
+    from pytrace.model.trials import BenchResult, TrialResult
     from pytrace.model.values import MapContents, Value
 
     class Event(Protocol):
@@ -168,6 +169,11 @@ if TYPE_CHECKING:
             """Events lost since the last call."""
 
         def lost_total(self, count: int) -> None: ...
+        def tests_begin(self, count: int) -> None: ...
+        def test_begin(self, name: str) -> None: ...
+        def test_result(self, result: TrialResult) -> None: ...
+        def tests_end(self, results: Sequence[TrialResult]) -> None: ...
+        def benchmarks(self, results: Sequence[BenchResult]) -> None: ...
         def end(self) -> None:
             """End progs have run; maps follow (language 11.6)."""
 

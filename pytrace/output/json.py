@@ -24,10 +24,11 @@ from pytrace.output.values import compact_key_text, value_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any, Final
 
     from pytrace.base.source import Span
+    from pytrace.model.trials import BenchResult, TrialResult
     from pytrace.model.values import MapContents, Value
     from pytrace.output.sink import SinkOptions
     from pytrace.output.stream import OutputStream
@@ -122,6 +123,28 @@ class JsonSink:
 
     def lost_total(self, count: int) -> None:
         self.message("WARNING", f"Total lost event count: {count}")
+
+    def tests_begin(self, count: int) -> None:
+        """Each result has a line of its own."""
+
+    def test_begin(self, name: str) -> None:
+        """As above."""
+
+    def test_result(self, result: TrialResult) -> None:
+        passed = "true" if result.passed else "false"
+        fields = f'{{"duration": {result.duration_ns}, "passed": {passed}, "output": '
+        self._trial("test_result", result.name, f"{fields}{quote(result.output)}}}")
+
+    def tests_end(self, results: Sequence[TrialResult]) -> None:
+        """As above."""
+
+    def benchmarks(self, results: Sequence[BenchResult]) -> None:
+        for result in results:
+            fields = f'{{"average": {result.average_ns}, "iters": {result.iterations}}}'
+            self._trial("benchmark_result", result.name, fields)
+
+    def _trial(self, kind: str, name: str, fields: str) -> None:
+        self._stream.write(f'{{"type": "{kind}", "data": {{{quote(name)}: {fields}}}}}\n')
 
     def end(self) -> None:
         """Nothing stands between the events and the maps."""

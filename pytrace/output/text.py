@@ -8,9 +8,11 @@ from pytrace.output.values import key_text, value_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any, Final
 
     from pytrace.base.source import Span
+    from pytrace.model.trials import BenchResult, TrialResult
     from pytrace.model.values import MapContents, Value
     from pytrace.output.sink import SinkOptions
     from pytrace.output.stream import OutputStream
@@ -87,6 +89,31 @@ class TextSink:
 
     def lost_total(self, count: int) -> None:
         self.message("WARNING", f"Total lost event count: {count}")
+
+    def tests_begin(self, count: int) -> None:
+        from pytrace.output import trials
+
+        self._stream.write(trials.tests_begin(count))
+
+    def test_begin(self, name: str) -> None:
+        from pytrace.output import trials
+
+        self._stream.write(trials.test_begin(name))
+
+    def test_result(self, result: TrialResult) -> None:
+        from pytrace.output import trials
+
+        self._stream.write(trials.test_result(result))
+
+    def tests_end(self, results: Sequence[TrialResult]) -> None:
+        from pytrace.output import trials
+
+        self._stream.write(trials.tests_end(results))
+
+    def benchmarks(self, results: Sequence[BenchResult]) -> None:
+        from pytrace.output import trials
+
+        self._stream.write(trials.benchmarks(results))
 
     def end(self) -> None:
         self._stream.write("\n\n")

@@ -43,6 +43,8 @@ class Provider:
     module = ""
     doc = ""
     fires_forward = True
+    mode = ""
+    """The ``--mode`` that its probes run in, empty for an ordinary run; in another they idle."""
 
     def __init__(self, name: str = "") -> None:
         if name:
@@ -94,8 +96,7 @@ class Provider:
 
     def count_problem(self, ap: AttachText, wanted: str) -> ParseProblem:
         found = len(ap.parts)
-        unit = "argument" if wanted == "1" else "arguments"
-        return self.problem(f"{self.name} probe type requires {wanted} {unit}, found {found}")
+        return self.problem(f"{self.name} probe type requires {wanted} arguments, found {found}")
 
 
 MODULES: Final = (
@@ -105,6 +106,7 @@ MODULES: Final = (
     "rawtracepoint",
     "special",
     "tracepoint",
+    "trial",
     "uprobe",
     "usdt",
 )

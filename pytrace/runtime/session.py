@@ -48,6 +48,8 @@ class SessionOptions(Frozen):
     """``child`` is that of ``-c``, waiting to be resumed; ``pidfd`` (owned by the caller) that of
     ``-p``, -1 without. ``config`` overlays the compiled program's.
 
+    ``mode`` is ``test`` or ``bench`` where the run is one of tests or benchmarks.
+
     ``leave``: the process ends after the run, so that waiting for the kernel to close links may
     be left to a child. ``warnings`` false is ``--no-warnings``.
     """
@@ -57,6 +59,7 @@ class SessionOptions(Frozen):
     config: tuple[tuple[str, object], ...] = ()
     verbose: bool = False
     dry_run: bool = False
+    mode: str = ""
     leave: bool = True
 
 
@@ -76,6 +79,7 @@ class Session:
         self._exit_code = 0
         self._exiting = False
         self._cut_short = False
+        self._failed = False
         self._signals: SignalQueue | None = None
 
     # --- what handlers use
@@ -141,11 +145,13 @@ class Session:
                 return 0
             if self.options.child is not None:
                 self.options.child.resume()
-            if self._lives_on():
+            if self.options.mode:
+                self._run_trials()
+            elif self._lives_on():
                 self._loop()
             self._finish()
             self.sink.flush()
-            return 1 if self.sink.failed else self._exit_code
+            return 1 if self.sink.failed or self._failed else self._exit_code
         finally:
             self._end_child()
             self._close_links()
@@ -171,6 +177,32 @@ class Session:
                 break
             self._run_prog(spec)
             self._drain()
+
+    def _run_trials(self) -> None:
+        """Run the test or bench progs. What begin progs have sent belongs to the first."""
+        specs = self._specs(self.options.mode)
+        if not specs:
+            return
+        from pytrace.runtime.trials import run_benchmarks, run_tests
+
+        if self.options.mode == "bench":
+            run_benchmarks(self.loaded, specs, self.sink, self._drain_to)
+        elif not run_tests(self.loaded, specs, self.sink, self._drain_to):
+            self._failed = True
+
+    def _drain_to(self, sink: Sink) -> int:
+        """Handle what has been sent with another sink; the code of ``exit()``, 0 without one."""
+        shown, self.sink = self.sink, sink
+        self._exit_code = 0
+        try:
+            self._drain()
+        finally:
+            self.sink = shown
+        if self._exiting:
+            self._reader.discard()
+            self._exiting = False
+        code, self._exit_code = self._exit_code, 0
+        return code
 
     def _run_prog(self, spec: AttachSpec) -> None:
         if self.options.verbose:
@@ -209,7 +241,8 @@ class Session:
             raise AttachError("Attachment failed for all probes.")
         if self.options.dry_run:
             return
-        self.sink.attached(attached)
+        if not self.options.mode:
+            self.sink.attached(attached)
         self._notify()
         notify(READY)
 
@@ -308,7 +341,7 @@ class Session:
             text = f"{skipped} runs of probes did nothing for want of scratch memory"
             self.sink.message("WARNING", text)
         self.sink.end()
-        if self.config.get("print_maps_on_exit", True):
+        if self.config.get("print_maps_on_exit", True) and not self.options.mode:
             names = [spec.name for spec in self.loaded.compiled.maps if spec.user]
             for name in sorted(names, key=os.fsencode):
                 self.sink.map(self._map(name).read())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from pytrace.model.events import EXIT_CODE_OFFSET, GATE_OFFSET
-from pytrace.model.trials import BenchResult, TestResult
+from pytrace.model.trials import BenchResult, TrialResult
 from pytrace.output.sink import SinkOptions
 from pytrace.output.trials import CaptureSink
 
@@ -52,7 +52,7 @@ def run_tests(
     return all(result.passed for result in results)
 
 
-def _run_test(loaded: LoadedProgram, name: str, prog: BpfProg, drain: Drain) -> TestResult:
+def _run_test(loaded: LoadedProgram, name: str, prog: BpfProg, drain: Drain) -> TrialResult:
     capture = CaptureSink(SinkOptions(quiet=True))
     _open_gate(loaded)
     started = time.perf_counter_ns()
@@ -60,7 +60,7 @@ def _run_test(loaded: LoadedProgram, name: str, prog: BpfProg, drain: Drain) -> 
     took = time.perf_counter_ns() - started
     code = drain(capture)
     passed = returned == 0 and code == 0 and not capture.errors
-    return TestResult(name=name, duration_ns=took, passed=passed, output=capture.text)
+    return TrialResult(name=name, duration_ns=took, passed=passed, output=capture.text)
 
 
 def run_benchmarks(

@@ -40,6 +40,7 @@ def instances(env: Env, program: ast.Program, providers: dict[str, Provider]) ->
                 _nothing_left(env, probe)
             continue
         made.extend(_group(env, probe, points, providers, scopes, number))
+    _check_trials(env, made)
     _check_limits(env, program, total, len(made))
     return made
 
@@ -162,8 +163,27 @@ def _group(
         context = provider.context(target, env.kernel)
         shape = provider.shape([t for t, _ in group], env.kernel)
         name = _prog_name(target, number, sub)
-        made.append(Instance(name, probe, tuple(group), context, shape, scopes))
+        instance = Instance(name, probe, tuple(group), context, shape, scopes)
+        instance.idle = provider.mode not in ("", env.settings.mode)
+        made.append(instance)
     return made
+
+
+def _check_trials(env: Env, made: list[Instance]) -> None:
+    """Tests and benchmarks have names of their own kind that differ."""
+    known: dict[str, ast.AttachPoint] = {}
+    for target, point in (pair for instance in made for pair in instance.targets):
+        if target.provider not in ("test", "bench"):
+            continue
+        first = known.setdefault(target.name, point)
+        if first is not point:
+            env.sink.error(
+                "name-used",
+                f'"{target.args[0]}" was used as the name for more than one'
+                f" {target.provider.upper()} probe",
+                point.span,
+                labels=[("this is the other instance", first.span)],
+            )
 
 
 def _looks_at_target(env: Env, probe: ast.Probe, varied_args: bool) -> bool:

@@ -48,8 +48,11 @@ class MapInfo:
 class Instance:
     """A probe body compiled for one or more attach points that see the same types.
 
-    ``types`` and ``variables`` are the side tables that type inference fills.
+    ``types`` and ``variables`` are the side tables that type inference fills. ``idle``: the mode
+    of this run has no use for it; it is checked, and no code made.
     """
+
+    idle = False
 
     def __init__(
         self,
@@ -78,7 +81,7 @@ class Instance:
 class Settings(Frozen):
     """What the command line says about compiling: ``pid`` is -p's, ``has_child`` tells of -c,
     ``runtime_warnings`` of -k. ``clock_map`` is the scalar map that time series take for a clock.
-    ``options`` are the script's named parameters, in the order given.
+    ``options`` are the script's named parameters, in the order given; ``mode`` is ``--mode``.
     """
 
     unsafe: bool = False
@@ -86,6 +89,7 @@ class Settings(Frozen):
     has_child: bool = False
     runtime_warnings: bool = False
     clock_map: str = ""
+    mode: str = ""
     options: tuple[tuple[str, str | None], ...] = ()
 
 

@@ -108,6 +108,8 @@ def lower(env: Env) -> ir.Module:
     functions = []
     specs = []
     for instance in env.instances:
+        if instance.idle:
+            continue
         lowering = Lowering(builder, instance)
         functions.append(lowering.run())
         specs.extend(_attach_specs(instance, builder))

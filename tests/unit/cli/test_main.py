@@ -104,10 +104,9 @@ def test_wrong_words_show_the_usage_after_the_error(capfd: pytest.CaptureFixture
     assert capfd.readouterr().err == "ERROR: USAGE: Cannot use both -c and -p.\n" + usage()
 
 
-@pytest.mark.parametrize("mode", ["test", "bench", "compiler-bench"])
-def test_modes_that_are_to_come_are_refused(mode: str, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["--mode", mode, "-e", "begin {}"]) == 1
-    assert f"--mode {mode} is not supported" in capfd.readouterr().err
+def test_a_mode_that_is_to_come_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["--mode", "compiler-bench", "-e", "begin {}"]) == 1
+    assert "--mode compiler-bench is not supported" in capfd.readouterr().err
 
 
 # Sources
