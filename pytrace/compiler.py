@@ -56,15 +56,7 @@ def compile_program(request: CompileRequest, kernel: KernelInfo) -> CompileResul
         library=library(),
         parameters=request.params,
         environment=request.config_environment,
-        settings=Settings(
-            unsafe=request.unsafe,
-            pid=request.pid,
-            has_child=request.has_child,
-            runtime_warnings=request.runtime_warnings,
-            clock_map=request.clock_map,
-            mode=request.mode,
-            options=request.options,
-        ),
+        settings=_settings(request),
         dump=dump,
     )
     if lowered is None:

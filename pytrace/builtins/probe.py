@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytrace.base.types import I64, U8, U64, Str
+from pytrace.base.types import I64, U8, U64, Str, int_type, is_integer
 from pytrace.builtins.registry import Arg, Builtin
 from pytrace.model.probing import UserOperand
 
@@ -106,7 +106,11 @@ def _plain(name: str) -> str:
 def _lower_retval(lo: Lowering, call: BuiltinCall) -> ir.Value:
     found = lo.context.retval
     assert found is not None
-    return lo.b.load(lo.b.context(), found.offset, found.size, found.signed)
+    word = lo.b.load(lo.b.context(), found.offset, found.size, found.signed)
+    if is_integer(found.type) and found.type.size < found.size:
+        kind = int_type(found.type)
+        return lo.b.extend(word, kind.bits, kind.signed)
+    return word
 
 
 def _lower_ctx(lo: Lowering, call: BuiltinCall) -> ir.Value:
@@ -162,7 +166,7 @@ def _lower_reg(lo: Lowering, call: BuiltinCall) -> ir.Value:
 
 
 def _usermode_type(t: Typing, call: BuiltinCall) -> Type:
-    if not t.context.registers and t.context.probetype != "special":
+    if not t.context.registers and t.context.probetype not in ("special", "fentry", "fexit"):
         return t.error(
             "not-here",
             f'usermode can not be used with "{t.provider_name}" probes',
@@ -175,8 +179,9 @@ def _lower_usermode(lo: Lowering, call: BuiltinCall) -> ir.Value:
     """The two low bits of the code segment are the privilege level: 3 is user space."""
     found = dict(lo.context.registers).get("cs")
     if found is None:
-        # begin, end and signal probes run because the tracer, a user process, asked for it.
-        return lo.b.const(1)
+        # begin, end and signal probes run because the tracer, a user process, asked for it; a
+        # kernel function's own probe interrupts the kernel.
+        return lo.b.const(1 if lo.context.probetype == "special" else 0)
     level = lo.b.binop("and", lo.b.load(lo.b.context(), found.offset, 8), 3)
     return lo.b.compare("eq", level, 3)
 

@@ -12,7 +12,7 @@ from pytrace.base.frozen import replace
 from pytrace.cache import take_witnesses
 from pytrace.cli.machine import open_kernel
 from pytrace.cli.run import config_of, make_request, read_source, wants_color
-from pytrace.compiler import compile_program
+from pytrace.compiler import compile_program, list_script
 from pytrace.output.stream import write_all, write_error
 
 TYPE_CHECKING = False
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pytrace.kernel.record import RecordingKernel
     from pytrace.model.compiled import CompiledProgram
     from pytrace.model.request import CompileRequest, CompileResult
+    from pytrace.probes.provider import Item, Provider
 
     Rewrite = Callable[[DiagnosticSink], DiagnosticSink]
 
@@ -127,17 +128,14 @@ def changed_since(path: str, time_ns: int) -> bool:
     return max(status.st_mtime_ns, status.st_ctime_ns) >= time_ns
 
 
-def expanded_names(
+def script_items(
     options: Options, environ: Mapping[str, str], kernel: KernelInfo
-) -> list[str] | None:
-    """Names of the attach points that a script expands to; None after errors, which are told."""
+) -> list[tuple[Provider, Item]] | None:
+    """The attach points of a script as ``-l`` shows them; None after errors, which are told."""
     settings, problem = config_of(environ)
     if problem:
         raise PytraceError(problem)
     request = make_request(options, read_source(options), settings)
-    result = compile_program(request, kernel)
-    report(result.sink, options, environ)
-    if result.program is None:
-        return None
-    names = {spec.name for spec in result.program.attach if spec.provider != "special"}
-    return sorted(names)
+    items, sink = list_script(request, kernel)
+    report(sink, options, environ)
+    return None if sink.failed else items

@@ -1,117 +1,145 @@
-"""``-l``: the attach points that a search or a script means."""
+"""``-l``: the attach points and types that a search or a script means (language 13.4)."""
 
 from __future__ import annotations
 
 import os
 
+from pytrace.base.errors import UsageError
 from pytrace.base.text import is_wildcard, matches
 from pytrace.cache import trusted_directory
-from pytrace.cli.machine import open_kernel
+from pytrace.cli.machine import open_texts
 from pytrace.cli.verbose import teller
+from pytrace.kernel.info import Unknown
 from pytrace.output.stream import write_all, write_error
-from pytrace.probes.provider import find, load_all
+from pytrace.probes.provider import KERNEL_PROVIDERS, USER_PROVIDERS, find, load_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Final
 
     from pytrace.cli.options import Options
-    from pytrace.kernel.info import KernelInfo
-    from pytrace.probes.provider import Provider
+    from pytrace.kernel.info import KernelTexts
+    from pytrace.probes.provider import Item, Provider
 
-KERNEL_PROVIDERS: Final = (
-    "fentry",
-    "hardware",
-    "iter",
-    "kprobe",
-    "rawtracepoint",
-    "software",
-    "tracepoint",
-)
-"""Where names are looked for when no provider is named."""
-
-USER_PROVIDERS: Final = ("uprobe", "uretprobe", "usdt")
-"""Those whose second field is a file."""
+TYPE_WORDS: Final = ("struct", "union", "enum")
 
 
 def list_items(options: Options, environ: Mapping[str, str]) -> int:
     """Print what ``-l`` asks for; gives the exit code."""
     directory = trusted_directory(environ, teller(options.verbose))
-    kernel = open_kernel(options, environ, directory)
+    kernel = open_texts(options, environ, directory)
+    lister = Lister(kernel, options)
     if options.program is not None or (options.file is not None and os.path.isfile(options.file)):
-        from pytrace.cli.build import expanded_names
+        from pytrace.cli.build import script_items
 
-        names = expanded_names(options, environ, kernel)
-        if names is None:
+        found = script_items(options, environ, kernel)
+        if found is None:
             return 1
-        _print(names, kernel, options.verbose)
+        lister.show(found)
         return 0
+    if options.params:
+        raise UsageError("-l takes one search, or one script", usage=True)
     search = options.file or "*"
-    if search.endswith(".bt") and options.warnings:
-        write_error(
-            f"WARNING: It appears that '{search}' is a filename but the file does not exist. "
-            f"Treating '{search}' as a search pattern.\n"
+    if search.endswith(".bt"):
+        lister.warn(
+            f"It appears that '{search}' is a filename but the file does not exist. "
+            f"Treating '{search}' as a search pattern."
         )
-    for pattern in search.split(","):
-        _print(sorted(search_items(pattern.strip(), kernel)), kernel, options.verbose)
+    for pattern in split_outside_quotes(search, ","):
+        lister.search(pattern.strip())
     return 0
 
 
-def search_items(pattern: str, kernel: KernelInfo) -> Iterator[str]:
-    """The items of one pattern, sorted by provider, in the providers' own order."""
-    providers = load_all()
-    name, colon, rest = pattern.partition(":")
-    if not colon:
-        name, rest = "*", pattern
-    if is_wildcard(name):
-        for known in KERNEL_PROVIDERS:
-            provider = providers.get(known)
-            if provider is not None and matches(name, known):
-                yield from _matching(provider, rest, kernel)
-        return
-    provider = find(providers, name)
-    if provider is None or provider.module == "special":
-        return
-    if provider.name in USER_PROVIDERS:
-        # Items name the file as it was found, which need not be as it was asked for.
-        function = rest.partition(":")[2] or "*"
-        for item in provider.list(rest, kernel):
-            if matches(function, item.rpartition(":")[2]):
-                yield item
-        return
-    for item in provider.list(rest, kernel):
-        if _fits(f"{provider.name}:{rest}", item):
-            yield item
+class Lister:
+    """Looks up searches and prints what it finds, each warning once."""
+
+    def __init__(self, kernel: KernelTexts, options: Options) -> None:
+        self._kernel = kernel
+        self._pid = options.pid
+        self._verbose = options.verbose
+        self._warnings = options.warnings
+        self._warned: set[str] = set()
+        self._providers = load_all()
+
+    def warn(self, message: str) -> None:
+        if self._warnings and message not in self._warned:
+            self._warned.add(message)
+            write_error(f"WARNING: {message}\n")
+
+    def search(self, pattern: str) -> None:
+        """Print what fits one search, sorted by provider and then by name."""
+        word, _, name = pattern.partition(" ")
+        if word in TYPE_WORDS and name:
+            self._types(word, name.strip())
+            return
+        provider_name, *fields = split_outside_quotes(pattern, ":")
+        if not fields:
+            provider_name, fields = "*", [provider_name]
+        fields = [field.replace('"', "") for field in fields]
+        if is_wildcard(provider_name):
+            for provider in self._fitting(provider_name, fields):
+                self._list(provider, fields)
+            return
+        named = find(self._providers, provider_name)
+        if named is not None:
+            self._list(named, fields)
+
+    def _fitting(self, pattern: str, fields: list[str]) -> Iterator[Provider]:
+        """The providers that a pattern means; those of files only for a file or a process."""
+        has_file = len(fields) > 1 and "/" in fields[0]
+        for name in () if has_file else KERNEL_PROVIDERS:
+            if matches(pattern, name):
+                yield self._providers[name]
+        for name in USER_PROVIDERS if has_file or self._pid is not None else ():
+            if matches(pattern, name):
+                yield self._providers[name]
+
+    def _list(self, provider: Provider, fields: list[str]) -> None:
+        """Print a provider's items. Those that this kernel refuses are worth knowing, too: for
+        other machines, and because nearby names may work."""
+        found = {item.text: item for item in provider.list(fields, self._kernel, self._pid)}
+        refused = provider.refused(self._kernel)
+        if refused:
+            self.warn(refused)
+        self.show((provider, found[text]) for text in sorted(found))
+
+    def show(self, items: Iterable[tuple[Provider, Item]]) -> None:
+        lines = []
+        for provider, item in items:
+            lines.append(f"{item.text}\n")
+            if self._verbose:
+                lines += [f"    {line}\n" for line in self._arguments(provider, item)]
+        _print(lines)
+
+    def _arguments(self, provider: Provider, item: Item) -> Iterable[str]:
+        found = provider.arguments(item, self._kernel)
+        if isinstance(found, Unknown):
+            self.warn(found.reason)
+            return ()
+        return found
+
+    def _types(self, word: str, pattern: str) -> None:
+        if self._verbose:
+            found = self._kernel.type_texts(word, pattern)
+            _print([f"{module}: {text}\n" for module, text in found])
+        else:
+            _print([f"{word} {name}\n" for name in self._kernel.type_names(word, pattern)])
 
 
-def _matching(provider: Provider, rest: str, kernel: KernelInfo) -> Iterator[str]:
-    """Items of a provider that was not named: one field alone is the last one, an event's name."""
-    for item in provider.list(rest, kernel):
-        if _fits(f"{provider.name}:{rest}", item) or (
-            ":" not in rest and matches(rest, item.rstrip(":").rpartition(":")[2])
-        ):
-            yield item
+def split_outside_quotes(text: str, separator: str) -> list[str]:
+    """Pieces between separators that stand outside of double quotes; the quotes stay."""
+    pieces = [""]
+    quoted = False
+    for c in text:
+        if c == '"':
+            quoted = not quoted
+        if c == separator and not quoted:
+            pieces.append("")
+        else:
+            pieces[-1] += c
+    return pieces
 
 
-def _fits(pattern: str, item: str) -> bool:
-    return matches(pattern, item) or matches(pattern, item.rstrip(":"))
-
-
-def _print(items: list[str], kernel: KernelInfo, verbose: bool) -> None:
-    lines = []
-    for item in items:
-        lines.append(f"{item}\n")
-        if verbose:
-            lines += [f"    {argument}\n" for argument in arguments(item, kernel)]
+def _print(lines: list[str]) -> None:
     write_all(1, "".join(lines).encode("utf-8", "surrogateescape"))
-
-
-def arguments(item: str, kernel: KernelInfo) -> tuple[str, ...]:
-    """What ``-lv`` shows below an item: the fields of a tracepoint as its format declares them."""
-    provider, _, rest = item.partition(":")
-    if provider != "tracepoint":
-        return ()
-    category, _, event = rest.partition(":")
-    found = kernel.tracepoint(category, event)
-    return found.declarations if found else ()

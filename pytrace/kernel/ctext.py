@@ -54,6 +54,16 @@ class CText:
                 params.append(("...", ""))
         return tuple(params), self.type(returns)
 
+    def members(self, type_id: int) -> tuple[tuple[str, str], ...]:
+        """(type, name) of a struct's members, those of unions without a name in their place."""
+        found: list[tuple[str, str]] = []
+        for name, member, _, _ in self._rows(type_id):
+            if name:
+                found.append((self.type(member), name))
+            else:
+                found += self.members(member)
+        return tuple(found)
+
     def definition(self, type_id: int) -> str:
         """A struct, union or enum with its body, up to the semicolon; lines end in newlines."""
         return f"{self._written_out(type_id, 0)};\n"

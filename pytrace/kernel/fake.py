@@ -30,7 +30,7 @@ class FakeKernel:
     answer to questions for lists, as a locked-down machine gives it. ``targets`` maps names to
     paths; a path of one of the ``binaries`` stands for itself. With ``types=False`` there is no
     type information. ``cpp`` maps symbols to C++ names. ``texts`` maps (kind, name) to C text:
-    "function", "rawtracepoint" and "user" to prototypes, "struct", "union" and "enum" to
+    "function", "rawtracepoint", "iter" and "user" to prototypes, "struct", "union" and "enum" to
     definitions; every iterator is a struct of ``structs``.
     """
 
@@ -127,6 +127,9 @@ class FakeKernel:
     def supports(self, feature: str) -> bool:
         return feature in self._features
 
+    def refusal(self, feature: str) -> str:
+        return "" if feature in self._features else "Operation not permitted"
+
     def binary(self, path: str) -> BinaryInfo | None:
         return self._binaries.get(path)
 
@@ -152,6 +155,9 @@ class FakeKernel:
 
     def raw_tracepoint_text(self, event: str, module: str = "") -> FuncText | None:
         return self._prototype("rawtracepoint", event)
+
+    def iterator_text(self, kind: str) -> FuncText | None:
+        return self._prototype("iter", kind)
 
     def user_function_text(self, path: str, symbol: str) -> FuncText | None | Unknown:
         if not any(kind == "user" for kind, _ in self._texts):

@@ -162,6 +162,9 @@ if TYPE_CHECKING:
         def supports(self, feature: str) -> bool:
             """True if the smallest real use of a feature works (see ``FEATURES``)."""
 
+        def refusal(self, feature: str) -> str:
+            """Why a feature does not work, in the kernel's words; empty if it does."""
+
         def binary(self, path: str) -> BinaryInfo | None:
             """Symbols and USDT notes of an ELF file; None if it is not one."""
 
@@ -183,6 +186,9 @@ if TYPE_CHECKING:
 
         def raw_tracepoint_text(self, event: str, module: str = "") -> FuncText | None:
             """A raw tracepoint's arguments."""
+
+        def iterator_text(self, kind: str) -> FuncText | None:
+            """What an iterator's context holds, as parameters."""
 
         def type_names(self, word: str, pattern: str) -> Sequence[str]:
             """Names of ``struct``, ``union`` or ``enum`` types, sorted."""

@@ -206,12 +206,16 @@ class LiveKernel:
         return self._symbols
 
     def supports(self, feature: str) -> bool:
+        return not self.refusal(feature)
+
+    def refusal(self, feature: str) -> str:
         if self._features is None:
             from pytrace.linux.features import Features
             from pytrace.linux.syscall import Syscalls
 
             self._features = Features(Syscalls(), find_function=self._function_id)
-        return self._features.supports(feature)
+        works, reason = self._features.check(feature)
+        return "" if works else reason or "it failed"
 
     def _function_id(self, name: str) -> int:
         found = self.function(name, "vmlinux")
@@ -332,6 +336,9 @@ class LiveKernel:
 
     def raw_tracepoint_text(self, event: str, module: str = "") -> FuncText | None:
         return self.texts().raw_tracepoint(event, module)
+
+    def iterator_text(self, kind: str) -> FuncText | None:
+        return self.texts().iterator(kind)
 
     def type_names(self, word: str, pattern: str) -> Sequence[str]:
         return self.texts().names(word, pattern)

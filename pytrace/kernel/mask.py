@@ -116,6 +116,9 @@ class MaskedKernel:
     def supports(self, feature: str) -> bool:
         return feature not in self._hidden and self._inner.supports(feature)
 
+    def refusal(self, feature: str) -> str:
+        return "masked" if feature in self._hidden else self._inner.refusal(feature)
+
     def binary(self, path: str) -> BinaryInfo | None:
         return self._inner.binary(path)
 
@@ -141,6 +144,9 @@ class MaskedTexts(MaskedKernel):
 
     def raw_tracepoint_text(self, event: str, module: str = "") -> FuncText | None:
         return None if self._hides(event) else self._texts.raw_tracepoint_text(event, module)
+
+    def iterator_text(self, kind: str) -> FuncText | None:
+        return None if self._hides(f"bpf_iter__{kind}") else self._texts.iterator_text(kind)
 
     def type_names(self, word: str, pattern: str) -> Sequence[str]:
         found = () if BTF in self._hidden else self._texts.type_names(word, pattern)

@@ -40,6 +40,7 @@ _METHOD_WITNESSES: Final = {
     "cpp_functions": (),
     "functions": (witness.KERNEL, witness.BOOT),
     "has_symbol": (witness.KERNEL, witness.BOOT),
+    "refusal": (witness.KERNEL, witness.BOOT),
     "resolve_target": (),
     "supports": (witness.KERNEL, witness.BOOT),
     "tracepoint": (witness.KERNEL, witness.EVENTS),
@@ -149,6 +150,9 @@ class RecordingKernel:
 
     def supports(self, feature: str) -> bool:
         return self._ask(self._inner.supports, feature)
+
+    def refusal(self, feature: str) -> str:
+        return self._ask(self._inner.refusal, feature)
 
     def binary(self, path: str) -> BinaryInfo | None:
         answer = self._ask(self._inner.binary, path)
@@ -284,6 +288,9 @@ class ReplayKernel:
 
     def supports(self, feature: str) -> bool:
         return self._recall(self.supports, feature)
+
+    def refusal(self, feature: str) -> str:
+        return self._recall(self.refusal, feature)
 
     def binary(self, path: str) -> BinaryInfo | None:
         return self._recall(self.binary, path)

@@ -30,6 +30,7 @@ METHODS: Final = (
     "iterators",
     "raw_tracepoint",
     "raw_tracepoints",
+    "refusal",
     "resolve_target",
     "struct",
     "supports",

@@ -39,6 +39,15 @@ class KernelTypeTexts:
                     return FuncText(params=params[1:], returns="void")
         return None
 
+    def iterator(self, kind: str) -> FuncText | None:
+        """The members of an iterator's context."""
+        name = f"bpf_iter__{kind}"
+        for btf in self._blobs(name):
+            found = btf.named((k.STRUCT,), name)
+            if found:
+                return FuncText(params=self._writer(btf).members(found[0][1]), returns="void")
+        return None
+
     def names(self, word: str, pattern: str) -> list[str]:
         """Names of types that ``word`` (struct, union, enum) declares, sorted."""
         found = {

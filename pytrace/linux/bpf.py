@@ -181,6 +181,15 @@ def btf_info(sys: Syscalls, fd: int) -> BtfInfo:
     return BtfInfo(size=f[1], id=f[2], kernel=bool(f[5]))
 
 
+def btf_name(sys: Syscalls, fd: int) -> str:
+    """``vmlinux``, or the module whose types a BTF object describes; empty for a program's."""
+    name = bytearray(64)
+    info = bytearray(_BTF_INFO.pack(0, 0, 0, address_of(name), len(name), 0))
+    attr = bytearray(struct.pack("=IIQ", fd, len(info), address_of(info)))
+    sys.bpf(BPF_OBJ_GET_INFO_BY_FD, attr, "get the name of BTF")
+    return _text(name)
+
+
 def ids(sys: Syscalls, kind: str) -> Iterator[int]:
     """Ids of all objects of a kind (``prog``, ``map``, ``link``, ``btf``). Needs CAP_SYS_ADMIN."""
     command, current = _NEXT_ID[kind], 0

@@ -60,7 +60,8 @@ class ProgSpec(FrozenValue):
     ``insns`` are 8-byte instructions; ``btf_func`` is the BTF id of its FUNC (0: none);
     ``prog_type`` and ``expected_attach_type`` are names without their BPF_ prefix, in the
     kernel's spelling (``PROG_TYPE_TRACEPOINT``, ``TRACE_KPROBE_MULTI``); ``attach_btf`` names the
-    kernel function or BTF type that the verifier checks against ("" or "module:name").
+    kernel function or BTF type that the verifier checks against: "", "module:name", or with its
+    number in vmlinux's BTF, which is the kernel build's, "vmlinux:name:id".
     """
 
     name: str

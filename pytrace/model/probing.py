@@ -62,6 +62,9 @@ class ProbeContext(Frozen):
     that two targets may differ in layout, so that a body that looks at ``args`` is compiled for
     each. ``missing_args``: an ``argN`` that the target does not have is 0, no error.
     ``registers`` maps names for ``reg()`` to context loads.
+    ``slots``: the context is an array of 8-byte slots, each loaded whole and narrowed then.
+    ``iterates``: the prog runs for each of many objects, the context's second word, and once
+    more without one.
     """
 
     space: str
@@ -75,6 +78,8 @@ class ProbeContext(Frozen):
     user_stack: bool = True
     per_target: bool = False
     missing_args: bool = False
+    slots: bool = False
+    iterates: bool = False
 
     def value(self, name: str) -> CtxValue | UserOperand | None:
         return next((v for n, v in self.values if n == name), None)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pytrace.base.text import closest, is_wildcard, parse_integer, why_no_integer
+from pytrace.base.text import closest, is_wildcard, matches, parse_integer, why_no_integer
 from pytrace.base.types import UNKNOWN
 from pytrace.model.probing import ProbeContext, ProgShape, Target
 from pytrace.probes.interval import PERF_CONTEXT
-from pytrace.probes.provider import Provider
+from pytrace.probes.provider import Item, Provider
 from pytrace.probes.registers import registers
 
 TYPE_CHECKING = False
@@ -79,9 +79,13 @@ class CounterProvider(Provider):
     def shape(self, targets: Sequence[Target], kernel: KernelInfo) -> ProgShape:
         return ProgShape(prog_type="PROG_TYPE_PERF_EVENT")
 
-    def list(self, pattern: str, kernel: KernelInfo) -> Iterator[str]:
-        for event in sorted(self.table):
-            yield f"{self.name}:{event}:"
+    def list(self, fields: Sequence[str], kernel: KernelInfo, pid: int | None) -> Iterator[Item]:
+        for event in self.table if len(fields) <= 2 else ():
+            if matches(fields[0], event):
+                yield Item(text=f"{self.name}:{event}:")
+
+    def item(self, target: Target, kernel: KernelInfo) -> Item:
+        return Item(text=f"{self.name}:{target.name.split(':')[1]}:")
 
 
 class SoftwareProvider(CounterProvider):

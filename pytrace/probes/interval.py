@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pytrace.base.text import parse_integer, why_no_integer
+from pytrace.base.text import matches, parse_integer, why_no_integer
 from pytrace.base.types import CONTEXT, UNKNOWN, Ptr, Struct
 from pytrace.model.probing import ProbeContext, ProgShape, Target
-from pytrace.probes.provider import Provider
+from pytrace.probes.provider import Item, Provider
 from pytrace.probes.registers import registers
 
 TYPE_CHECKING = False
@@ -77,9 +77,13 @@ class TimerProvider(Provider):
     def shape(self, targets: Sequence[Target], kernel: KernelInfo) -> ProgShape:
         return ProgShape(prog_type="PROG_TYPE_PERF_EVENT")
 
-    def list(self, pattern: str, kernel: KernelInfo) -> Iterator[str]:
-        for unit in ("hz", "ms", "s", "us"):
-            yield f"{self.name}:{unit}:"
+    def list(self, fields: Sequence[str], kernel: KernelInfo, pid: int | None) -> Iterator[Item]:
+        for unit in UNITS if len(fields) <= 2 else ():
+            if matches(fields[0], unit):
+                yield Item(text=f"{self.name}:{unit}:")
+
+    def item(self, target: Target, kernel: KernelInfo) -> Item:
+        return Item(text=f"{self.name}:{target.name.split(':')[1]}:")
 
 
 class IntervalProvider(TimerProvider):

@@ -7,7 +7,7 @@ from pytrace.base.text import closest, is_wildcard, parse_integer, why_no_intege
 from pytrace.base.types import KERNEL
 from pytrace.kernel.info import Unknown
 from pytrace.model.probing import Attachment, ParseProblem, ProbeContext, ProgShape, Target
-from pytrace.probes.provider import Provider
+from pytrace.probes.provider import Item, Provider
 from pytrace.probes.registers import PT_REGS, arguments, registers, return_value
 
 TYPE_CHECKING = False
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any, Final
 
-    from pytrace.kernel.info import FuncRef, KernelInfo
+    from pytrace.kernel.info import FuncRef, KernelInfo, KernelTexts
     from pytrace.model.compiled import AttachSpec
     from pytrace.model.probing import AttachText
     from pytrace.probes.provider import Expanded, Parsed
@@ -35,6 +35,8 @@ ENTRY_SYSCALLS: Final = {
 }  # fmt: skip
 """Kernel functions people often probe, and the system call tracepoint nearest to each."""
 
+
+NO_KPROBES: Final = "This kernel has no kprobes (it was built without CONFIG_KPROBES)"
 
 NOT_TRACEABLE: Final = (
     '{} is not traceable (either non-existing, inlined, or marked as "notrace"); attaching to it'
@@ -177,13 +179,23 @@ class KprobeProvider(Provider):
         functions = tuple(str(t.args[1]) for t in targets)
         return [Attachment(name=targets[0].name, args=(MULTI, functions), count=len(targets))]
 
-    def list(self, pattern: str, kernel: KernelInfo) -> Iterator[str]:
-        if not kernel.supports("kprobe"):
-            return
-        found = kernel.functions("*", "")
-        if not isinstance(found, Unknown):
-            for ref in found:
-                yield f"{self.name}:{ref.name}"
+    def list(self, fields: Sequence[str], kernel: KernelInfo, pid: int | None) -> Iterator[Item]:
+        module, function = fields if len(fields) == 2 else ("", fields[0])
+        found = kernel.functions(function or "*", module) if len(fields) <= 2 else ()
+        for ref in found if not isinstance(found, Unknown) else ():
+            shown = f"{ref.module}:{ref.name}" if module else ref.name
+            yield Item(text=f"{self.name}:{shown}", args=(ref.module, ref.name))
+
+    def arguments(self, item: Item, kernel: KernelTexts) -> Sequence[str] | Unknown:
+        found = kernel.function_text(str(item.args[1]), str(item.args[0]))
+        if found is None:
+            return ()
+        if self.returns:
+            return [f"{found.returns} retval"] if found.returns != "void" else ()
+        return [f"{kind} arg{n}" for n, (kind, _) in enumerate(found.params) if kind != "..."]
+
+    def refused(self, kernel: KernelInfo) -> str:
+        return "" if kernel.supports("kprobe") else NO_KPROBES
 
 
 class KretprobeProvider(KprobeProvider):
@@ -195,6 +207,13 @@ class KretprobeProvider(KprobeProvider):
 
 def _unsupported(kernel: KernelInfo, function: str) -> ParseProblem:
     """Why kprobes do not work here, and what does."""
+    return ParseProblem(code="no-kprobes", message=NO_KPROBES, hints=nearest(kernel, function))
+
+
+def nearest(kernel: KernelInfo, function: str) -> tuple[str, ...]:
+    """What to trace where a function cannot be: hints for a person."""
+    if kernel.supports("kprobe"):
+        return (f"here works: kprobe:{function} (its arguments are arg0, arg1 ...)",)
     hints = []
     event = ENTRY_SYSCALLS.get(function)
     if event is None and function.startswith(("__x64_sys_", "__arm64_sys_", "__se_sys_")):
@@ -209,11 +228,7 @@ def _unsupported(kernel: KernelInfo, function: str) -> ParseProblem:
             if found is not None:
                 hints.append(f"near to it: tracepoint:{found.category}:{found.event}")
     hints.append("pytrace -l 'tracepoint:*' lists what can be traced on this kernel")
-    return ParseProblem(
-        code="no-kprobes",
-        message="This kernel has no kprobes (it was built without CONFIG_KPROBES)",
-        hints=tuple(hints),
-    )
+    return tuple(hints)
 
 
 def attach(prog: Any, spec: AttachSpec, linux: Any) -> list[Any]:

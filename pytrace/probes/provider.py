@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Final, Union
 
-    from pytrace.kernel.info import KernelInfo, KernelTexts, Unknown
+    from pytrace.kernel.info import FuncText, KernelInfo, KernelTexts, Unknown
     from pytrace.model.probing import AttachText
 
     Parsed = Union[Target, ParseProblem]
@@ -35,7 +35,8 @@ class Provider:
     """Base of providers. ``module`` names the file; ``order`` tells how probes of one event fire.
 
     ``fires_forward``: the kernel runs the progs of an event in the order of attaching; where it
-    runs the last one first, the session attaches backwards (language 7.5).
+    runs the last one first, the session attaches backwards (language 7.5). ``alone``: such a probe
+    has one attach point, and no other is attached beside it.
     """
 
     name = ""
@@ -43,6 +44,7 @@ class Provider:
     module = ""
     doc = ""
     fires_forward = True
+    alone = False
     mode = ""
     """The ``--mode`` that its probes run in, empty for an ordinary run; in another they idle."""
 
@@ -79,7 +81,7 @@ class Provider:
         return iter(())
 
     def item(self, target: Target, kernel: KernelInfo) -> Item:
-        """An expanded target as ``-l`` writes it."""
+        """An expanded target as ``-l`` writes it; without text if it leaves that out."""
         return Item(text=target.name, args=target.args)
 
     def arguments(self, item: Item, kernel: KernelTexts) -> Sequence[str] | Unknown:
@@ -99,9 +101,28 @@ class Provider:
         return self.problem(f"{self.name} probe type requires {wanted} arguments, found {found}")
 
 
+def parameters(text: FuncText) -> list[str]:
+    """A prototype's parameters, one a line."""
+    return [f"{kind} {name}".rstrip() for kind, name in text.params]
+
+
+KERNEL_PROVIDERS: Final = (
+    "fentry",
+    "hardware",
+    "iter",
+    "kprobe",
+    "rawtracepoint",
+    "software",
+    "tracepoint",
+)
+USER_PROVIDERS: Final = ("uprobe", "usdt")
+"""What a pattern in a provider's place may mean: the second if a file follows."""
+
 MODULES: Final = (
     "counters",
+    "fentry",
     "interval",
+    "iter",
     "kprobe",
     "rawtracepoint",
     "special",

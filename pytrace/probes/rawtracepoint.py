@@ -6,14 +6,14 @@ from pytrace.base.text import closest, is_wildcard
 from pytrace.base.types import KERNEL, U64, Bool, Enum, Field, Int, StructDef
 from pytrace.kernel.info import Unknown
 from pytrace.model.probing import CtxValue, ParseProblem, ProbeContext, ProgShape, Target
-from pytrace.probes.provider import Provider
+from pytrace.probes.provider import Item, Provider, parameters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any, Final
 
-    from pytrace.kernel.info import KernelInfo
+    from pytrace.kernel.info import KernelInfo, KernelTexts
     from pytrace.model.compiled import AttachSpec
     from pytrace.model.probing import AttachText
     from pytrace.probes.provider import Expanded, Parsed
@@ -74,7 +74,7 @@ class RawTracepointProvider(Provider):
             )
             args = StructDef(
                 kind="struct",
-                name=f"_rawtracepoint_{event}",
+                name=f"rawtracepoint:{event}_args",
                 size=8 * len(proto.params),
                 fields=fields,
             )
@@ -91,11 +91,22 @@ class RawTracepointProvider(Provider):
     def shape(self, targets: Sequence[Target], kernel: KernelInfo) -> ProgShape:
         return ProgShape(prog_type="PROG_TYPE_RAW_TRACEPOINT", filter_pid=True)
 
-    def list(self, pattern: str, kernel: KernelInfo) -> Iterator[str]:
-        found = kernel.raw_tracepoints("*", "")
+    def list(self, fields: Sequence[str], kernel: KernelInfo, pid: int | None) -> Iterator[Item]:
+        module, event = fields if len(fields) == 2 else ("", fields[0])
+        found = kernel.raw_tracepoints(event or "*", module) if len(fields) <= 2 else ()
         if not isinstance(found, Unknown):
             for ref in found:
-                yield _name(ref.module, ref.name)
+                yield Item(text=_name(ref.module, ref.name), args=(ref.module, ref.name))
+
+    def arguments(self, item: Item, kernel: KernelTexts) -> Sequence[str] | Unknown:
+        module, event = (str(a) for a in item.args)
+        found = kernel.raw_tracepoint_text(event, module)
+        return parameters(found) if found is not None else ()
+
+    def refused(self, kernel: KernelInfo) -> str:
+        found = kernel.raw_tracepoints("*", "")
+        reason = found.reason if isinstance(found, Unknown) else ""
+        return f"raw tracepoints cannot be listed: {reason}" if reason else ""
 
 
 def _name(module: str, event: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pytrace.base.text import matches
 from pytrace.base.types import UNKNOWN
 from pytrace.model.probing import ParseProblem, ProbeContext, ProgShape, Target
-from pytrace.probes.provider import Provider
+from pytrace.probes.provider import Item, Provider
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ class SpecialProvider(Provider):
     def shape(self, targets: Sequence[Target], kernel: KernelInfo) -> ProgShape:
         return ProgShape(prog_type="PROG_TYPE_RAW_TRACEPOINT")
 
-    def list(self, pattern: str, kernel: KernelInfo) -> Iterator[str]:
-        yield self.name
+    def item(self, target: Target, kernel: KernelInfo) -> Item:
+        return Item(text="")
 
 
 def attach(prog: object, spec: AttachSpec, linux: object) -> tuple[object, ...]:
@@ -83,8 +84,10 @@ class SelfProvider(Provider):
     def shape(self, targets: Sequence[Target], kernel: KernelInfo) -> ProgShape:
         return ProgShape(prog_type="PROG_TYPE_RAW_TRACEPOINT")
 
-    def list(self, pattern: str, kernel: KernelInfo) -> Iterator[str]:
-        yield "self:signal:SIGUSR1"
+    def list(self, fields: Sequence[str], kernel: KernelInfo, pid: int | None) -> Iterator[Item]:
+        trigger, signal = fields if len(fields) == 2 else ("*", fields[0])
+        if len(fields) <= 2 and matches(trigger, "signal") and matches(signal, "SIGUSR1"):
+            yield Item(text="self:signal:SIGUSR1")
 
 
 PROVIDERS: Final = (BeginProvider(), EndProvider(), SelfProvider())

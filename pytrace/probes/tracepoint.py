@@ -6,14 +6,14 @@ from pytrace.base.text import closest, is_wildcard
 from pytrace.base.types import KERNEL, USER, StructDef
 from pytrace.kernel.info import Unknown
 from pytrace.model.probing import ParseProblem, ProbeContext, ProgShape, Target
-from pytrace.probes.provider import Provider
+from pytrace.probes.provider import Item, Provider
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any, Final
 
-    from pytrace.kernel.info import KernelInfo
+    from pytrace.kernel.info import KernelInfo, KernelTexts
     from pytrace.model.compiled import AttachSpec
     from pytrace.model.probing import AttachText
     from pytrace.probes.provider import Expanded, Parsed
@@ -63,7 +63,7 @@ class TracepointProvider(Provider):
         if layout is not None:
             args = StructDef(
                 kind="struct",
-                name=f"_tracepoint_{category}_{event}",
+                name=f"tracepoint:{category}:{event}_args",
                 size=layout.size,
                 fields=layout.fields,
             )
@@ -77,11 +77,23 @@ class TracepointProvider(Provider):
     def shape(self, targets: Sequence[Target], kernel: KernelInfo) -> ProgShape:
         return ProgShape(prog_type="PROG_TYPE_TRACEPOINT", filter_pid=True)
 
-    def list(self, pattern: str, kernel: KernelInfo) -> Iterator[str]:
-        found = kernel.tracepoints("*", "*")
+    def list(self, fields: Sequence[str], kernel: KernelInfo, pid: int | None) -> Iterator[Item]:
+        category, event = fields if len(fields) == 2 else ("*", fields[0])
+        found = kernel.tracepoints(category, event or "*") if len(fields) <= 2 else ()
         if not isinstance(found, Unknown):
             for ref in found:
-                yield f"tracepoint:{ref.category}:{ref.event}"
+                yield Item(
+                    text=f"tracepoint:{ref.category}:{ref.event}", args=(ref.category, ref.event)
+                )
+
+    def arguments(self, item: Item, kernel: KernelTexts) -> Sequence[str] | Unknown:
+        category, event = (str(a) for a in item.args)
+        layout = kernel.tracepoint(category, event)
+        return layout.declarations if layout is not None else ()
+
+    def refused(self, kernel: KernelInfo) -> str:
+        found = kernel.tracepoints("*", "*")
+        return f"tracepoints cannot be listed: {found.reason}" if isinstance(found, Unknown) else ""
 
 
 def _closed(why: Unknown) -> ParseProblem:

@@ -11,9 +11,9 @@ from pytrace.model.probing import (
     Target,
     UserOperand,
 )
-from pytrace.probes.provider import Provider
+from pytrace.probes.provider import Item, Provider
 from pytrace.probes.registers import PT_REGS, registers
-from pytrace.probes.uprobe import shown_path
+from pytrace.probes.uprobe import shown_path, with_target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,12 +108,19 @@ class UsdtProvider(Provider):
     def shape(self, targets: Sequence[Target], kernel: KernelInfo) -> ProgShape:
         return ProgShape(prog_type="PROG_TYPE_KPROBE")
 
-    def list(self, pattern: str, kernel: KernelInfo) -> Iterator[str]:
-        target = pattern.split(":", 1)[0]
-        for path in kernel.resolve_target(target, None):
-            info = kernel.binary(path)
-            for name in sorted({f"{u.namespace}:{u.name}" for u in info.usdt}) if info else ():
-                yield f"usdt:{path}:{name}"
+    def list(self, fields: Sequence[str], kernel: KernelInfo, pid: int | None) -> Iterator[Item]:
+        if len(fields) == 2 and pid is not None and "/" not in fields[0] and fields[0] != "*":
+            fields = ("*", *fields)
+        target, *names = with_target(fields)
+        namespace, name = names if len(names) == 2 else ("", names[0])
+        if len(names) > 2:
+            return
+        for full in kernel.resolve_target(target, pid):
+            info = kernel.binary(full)
+            shown = shown_path(target, full)
+            for usdt in info.usdt if info is not None else ():
+                if _fits(namespace, usdt.namespace) and _fits(name, usdt.name):
+                    yield Item(text=f"usdt:{shown}:{usdt.namespace}:{usdt.name}")
 
 
 def _fits(pattern: str, name: str) -> bool:

@@ -11,6 +11,7 @@ from pytrace.linux import progs as bpf_progs
 from pytrace.linux import uapi
 from pytrace.linux.ringbuf import PAGE_SIZE, mmap_array
 from pytrace.model.events import CONTROL_MAP, EVENTS_MAP, PARAMS_MAP, STATE_MAP
+from pytrace.runtime.btf_targets import BtfTarget, find_target
 from pytrace.runtime.params import RunParams, fill
 
 TYPE_CHECKING = False
@@ -250,6 +251,7 @@ class _Linker:
                 self._patch(insns, part.start + reloc.insn, reloc, starts)
         func_info, line_info = self._info(parts)
         compiled = self._loaded.compiled
+        target = self._target(spec)
         try:
             return bpf_progs.load(
                 self._loaded.linux.sys,
@@ -262,7 +264,8 @@ class _Linker:
                 btf_fd=self._loaded.btf.fd if func_info and self._loaded.btf else 0,
                 func_info=func_info,
                 line_info=line_info,
-                attach_btf_id=self._find_function(spec.attach_btf) if spec.attach_btf else 0,
+                attach_btf_id=target.id,
+                attach_fd=target.fd,
             )
         except VerifierError as error:
             from pytrace.runtime.verifier import explain
@@ -271,6 +274,14 @@ class _Linker:
             raise explain(error, spec.name, compiled, lines) from error
         except LoadError as error:
             raise LoadError(failure_text(spec.name, error.errno), errno=error.errno) from error
+        finally:
+            target.close()
+
+    def _target(self, spec: ProgSpec) -> BtfTarget:
+        """The kernel's type that the prog is checked against, if there is one."""
+        if not spec.attach_btf:
+            return BtfTarget(0)
+        return find_target(self._loaded.linux.sys, spec.attach_btf, self._find_function)
 
     def _parts(self, spec: ProgSpec) -> list[_Part]:
         """The prog, then the subprograms that it reaches, each once."""

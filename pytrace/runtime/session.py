@@ -35,6 +35,10 @@ else:
 BEGIN: Final = "begin"
 END: Final = "end"
 SELF: Final = "self"
+ITER: Final = "iter"
+
+ITERATOR_BYTES: Final = 256
+"""A read of an iterator returns when its progs have written so many bytes, or at the end."""
 
 _NOTIFY: Final = ("__PYTRACE_NOTIFY_PROBES_ATTACHED", "__BPFTRACE_NOTIFY_PROBES_ATTACHED")
 
@@ -147,6 +151,8 @@ class Session:
                 self.options.child.resume()
             if self.options.mode:
                 self._run_trials()
+            elif self._specs(ITER):
+                self._iterate()
             elif self._lives_on():
                 self._loop()
             self._finish()
@@ -313,6 +319,21 @@ class Session:
                 for spec in self._specs(SELF):
                     self.loaded.progs[spec.prog].test_run()
         return False
+
+    def _iterate(self) -> None:
+        """Let the kernel run an iterator's prog on each object, handling what it sends."""
+        for link in self.loaded.links:
+            fd = link.open_iterator()
+            try:
+                more = True
+                while more and not self._exiting and not self._on_signals():
+                    try:
+                        more = bool(os.read(fd, ITERATOR_BYTES))
+                    except BlockingIOError:
+                        pass  # A million objects, and the prog wrote nothing: go on.
+                    self._reader.poll()
+            finally:
+                os.close(fd)
 
     def _interrupted(self) -> bool:
         """During the last drain: whether another SIGINT came."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytrace.base.diagnostics import ERROR, WARNING, Diagnostic
+from pytrace.base.text import is_wildcard, matches
 from pytrace.frontend import ast
 from pytrace.frontend.walk import walk
 from pytrace.model.probing import AttachText, ParseProblem, ProbeContext, ProgShape, Target
-from pytrace.probes.provider import find, unknown
+from pytrace.probes.provider import KERNEL_PROVIDERS, USER_PROVIDERS, find, unknown
 from pytrace.semantics import functions
 from pytrace.semantics.env import Instance
 from pytrace.semantics.scope import resolve
@@ -27,22 +28,28 @@ def instances(env: Env, program: ast.Program, providers: dict[str, Provider]) ->
     made: list[Instance] = []
     total = 0
     for number, probe in enumerate(program.probes):
-        points: Points = []
-        broken = False
-        for point in probe.attach_points:
-            found = _expand(env, point, providers)
-            broken = broken or found is None
-            points.extend((target, point) for target in found or ())
+        points = expand(env, probe, providers)
         scopes = resolve(probe.body, env.sink)
         total += len(points)
-        if not points:
-            if not broken:
-                _nothing_left(env, probe)
-            continue
-        made.extend(_group(env, probe, points, providers, scopes, number))
+        if points:
+            made.extend(_group(env, probe, points, providers, scopes, number))
     _check_trials(env, made)
+    _check_alone(env, made, providers)
     _check_limits(env, program, total, len(made))
     return made
+
+
+def expand(env: Env, probe: ast.Probe, providers: dict[str, Provider]) -> Points:
+    """The distinct attach points of a probe, in the order of the script."""
+    points: Points = []
+    broken = False
+    for point in probe.attach_points:
+        found = _expand(env, point, providers)
+        broken = broken or found is None
+        points.extend((target, point) for target in found or ())
+    if not points and not broken:
+        _nothing_left(env, probe)
+    return points
 
 
 def function_instances(env: Env, program: ast.Program) -> list[Instance]:
@@ -73,6 +80,8 @@ def _expand(
     env: Env, point: ast.AttachPoint, providers: dict[str, Provider]
 ) -> list[Target] | None:
     """Targets of one attach point; None after an error that ends compiling."""
+    if is_wildcard(point.provider):
+        return _expand_pattern(env, point, providers)
     provider = find(providers, point.provider)
     if provider is None:
         _report(env, unknown(providers, point.provider), point, ERROR)
@@ -93,6 +102,30 @@ def _expand(
             return []
         return _unresolved(env, expanded, point)
     return list(expanded)
+
+
+def _expand_pattern(
+    env: Env, point: ast.AttachPoint, providers: dict[str, Provider]
+) -> list[Target] | None:
+    """Targets of all providers that a pattern means, where the rest makes sense to them."""
+    pid = env.settings.pid
+    has_file = len(point.parts) > 1 and "/" in point.parts[0]
+    names = USER_PROVIDERS if has_file or pid is not None else KERNEL_PROVIDERS
+    meant = [providers[n] for n in names if matches(point.provider.lower(), n)]
+    if not meant:
+        text = f"No probe type matched for {point.provider}"
+        _report(env, ParseProblem(code="unknown-provider", message=text), point, ERROR)
+        return None
+    found: list[Target] = []
+    for provider in meant:
+        target = provider.parse(_text(point, env.settings.unsafe), pid)
+        if isinstance(target, ParseProblem) or provider.refused(env.kernel):
+            continue
+        expanded = provider.expand(target, env.kernel, pid)
+        if not isinstance(expanded, ParseProblem):
+            found.extend(expanded)
+    # An iterator must be alone in its script.
+    return [t for t in found if t.provider != "iter"] or found
 
 
 def _unresolved(env: Env, problem: ParseProblem, point: ast.AttachPoint) -> list[Target] | None:
@@ -202,6 +235,15 @@ def _prog_name(target: Target, number: int, sub: int) -> str:
     """A C identifier: the attach point's name made plain, and numbers that keep it unique."""
     plain = "".join(c if c.isalnum() and c.isascii() else "_" for c in target.name)
     return f"{plain[:48]}_{number}_{sub}"
+
+
+def _check_alone(env: Env, made: list[Instance], providers: dict[str, Provider]) -> None:
+    """A probe that must be alone has no second attach point, in its script either."""
+    points = [p for i in made for p in i.targets if i.context.probetype != "special"]
+    single = [target for target, _ in points if providers[target.provider].alone]
+    if single and len(points) > 1:
+        text = f"{single[0].provider} probe only supports one attach point."
+        _report(env, ParseProblem(code="attach-point", message=text), points[1][1], ERROR)
 
 
 def _check_limits(env: Env, program: ast.Program, points: int, progs: int) -> None:

@@ -79,6 +79,23 @@ def run(
     return Lowered(lower(env), env)
 
 
+def targets(
+    program: ast.Program,
+    kernel: KernelInfo,
+    sink: DiagnosticSink,
+    *,
+    providers: dict[str, Provider],
+    parameters: Sequence[str],
+    environment: Settings,
+    settings: env_module.Settings,
+) -> list[Target]:
+    """What a script's probes attach to, in its order, whatever their bodies say."""
+    config = declare.configure(program, environment, sink)
+    env = Env(kernel, sink, config, {}, settings)
+    tree = params.substitute(program, parameters, sink)
+    return [t for probe in tree.probes for t, _ in attach.expand(env, probe, providers)]
+
+
 def _expand(
     program: ast.Program,
     env: Env,

@@ -27,6 +27,9 @@ def function(lo: Lowering) -> ir.Function:
     if isinstance(probe, ast.Fn):
         return _subprogram(lo, probe)
     filter_pid(lo)
+    if lo.context.iterates:
+        with b.when(b.compare("eq", b.load(b.context(), 8, 8), 0)):
+            b.ret()
     if probe.predicate is not None:
         b.span = probe.predicate.span
         with b.when(b.negate(words.truth(lo, probe.predicate))):
