@@ -90,6 +90,40 @@ def _only_idle(lowered: pipeline.Lowered, sink: DiagnosticSink) -> bool:
     return idle is not None
 
 
+def list_script(
+    request: CompileRequest, kernel: KernelInfo
+) -> tuple[list[tuple[provider.Provider, provider.Item]], DiagnosticSink]:
+    """The attach points of a script as ``-l`` shows them; faults are in the sink."""
+    sink = DiagnosticSink()
+    program = parse(request.source, sink)
+    if program is None or sink.failed:
+        return [], sink
+    providers = provider.load_all()
+    found = pipeline.targets(
+        program,
+        kernel,
+        sink,
+        providers=providers,
+        parameters=request.params,
+        environment=request.config_environment,
+        settings=_settings(request),
+    )
+    items = [(providers[t.provider], providers[t.provider].item(t, kernel)) for t in found]
+    return [(owner, item) for owner, item in items if item.text], sink
+
+
+def _settings(request: CompileRequest) -> Settings:
+    return Settings(
+        unsafe=request.unsafe,
+        pid=request.pid,
+        has_child=request.has_child,
+        runtime_warnings=request.runtime_warnings,
+        clock_map=request.clock_map,
+        mode=request.mode,
+        options=request.options,
+    )
+
+
 def _generate(
     lowered: pipeline.Lowered,
     kernel: KernelInfo,
