@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Union
 from pytrace.ir import nodes as ir
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pytrace.base.source import Span
 
@@ -27,6 +27,7 @@ class Builder:
         self.span: Span | None = None
         self._blocks: list[list[ir.Instruction]] = [[]]
         self._names: dict[str, int] = {}
+        self._once: dict[str, tuple[list[ir.Instruction], ir.Cell]] = {}
         self._open_loops = 0
 
     # ------------------------------------------------------------ blocks
@@ -58,6 +59,21 @@ class Builder:
 
     def if_else(self, cond: ir.Value, then: ir.Block, orelse: ir.Block) -> None:
         self.emit(ir.If(span=self.span, cond=cond, then=then, orelse=orelse))
+
+    def once(self, stem: str, make: Callable[[], ir.Value]) -> ir.Value:
+        """A word that stays the same during a run: computed where it is first needed, and again
+        only where that place may not have been passed."""
+        block, cell = self._once.get(stem, (None, None))
+        if cell is not None and any(block is open_block for open_block in self._blocks):
+            return self.get(cell)
+        value = make()
+        if isinstance(value, ir.GetCell):
+            cell = value.cell
+        else:
+            cell = self.cell(stem)
+            self.set(cell, value)
+        self._once[stem] = (self._blocks[-1], cell)
+        return value
 
     def unique(self, stem: str) -> str:
         """A name not given out before: ``stem``, ``stem.1``, ``stem.2``..."""

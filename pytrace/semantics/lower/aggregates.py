@@ -36,11 +36,19 @@ def assign(lo: Lowering, target: ast.Map | ast.MapAccess, call: ast.Call | ast.I
         )
 
         def change(pointer: ir.Value) -> None:
-            _add_bucket(lo, pointer, bucket, kind.words)
+            b.atomic_add(_bucket_at(lo, pointer, bucket, kind), 0, 1)
+
+        def fresh(pointer: ir.Value) -> None:
+            b.store(_bucket_at(lo, pointer, bucket, kind), 0, 8, 1)
     else:
 
         def change(pointer: ir.Value) -> None:
             _CHANGES[kind.kind](lo, pointer, number, kind)
+
+        def fresh(pointer: ir.Value) -> None:
+            b.store(pointer, 0, 8, number)
+            if kind.words > 1:
+                b.store(pointer, 8, 8, 1)
 
     key = maps.key_pointer(lo, name, keys)
     if made.presence:
@@ -49,7 +57,7 @@ def assign(lo: Lowering, target: ast.Map | ast.MapAccess, call: ast.Call | ast.I
             change(pointer)
             b.store(pointer, maps.presence_offset(made), 8, 1)
         return
-    maps.upsert(lo, made, key, change, change, call.span)
+    maps.upsert(lo, made, key, change, fresh, call.span)
 
 
 # ---------------------------------------------------------------- changing one element
@@ -85,11 +93,9 @@ _CHANGES: dict[str, Callable[[Lowering, ir.Value, ir.Value, Aggregate], None]] =
 }
 
 
-def _add_bucket(lo: Lowering, pointer: ir.Value, bucket: ir.Value, words: int) -> None:
-    b = lo.b
-    with b.when(b.compare("ult", bucket, words)):
-        offset = b.binop("shl", bucket, 3)
-        b.atomic_add(b.offset(pointer, offset, limit=8 * (words - 1)), 0, 1)
+def _bucket_at(lo: Lowering, pointer: ir.Value, bucket: ir.Value, kind: Aggregate) -> ir.Value:
+    """Pointer to a bucket's word; no number has a bucket past the last."""
+    return lo.b.offset(pointer, lo.b.binop("shl", bucket, 3), limit=8 * (kind.words - 1))
 
 
 def _hist_bucket(lo: Lowering, number: ir.Value, bits: int) -> ir.Value:
