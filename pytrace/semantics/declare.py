@@ -80,11 +80,11 @@ def declare_maps(env: Env, program: ast.Program) -> None:
     for decl in program.map_decls:
         info = env.map(decl.map.name)
         if decl.kind not in DECLARED_KINDS:
-            env.sink.error(
-                "map-kind",
-                f"Invalid bpf map type: {decl.kind}",
-                decl.span,
-                hints=["Valid map types: percpulruhash, percpuhash, lruhash, hash"],
-            )
+            hints = ["Valid map types: percpulruhash, percpuhash, lruhash, hash"]
+            guess = closest(decl.kind, sorted(DECLARED_KINDS))
+            if guess:
+                hints.insert(0, f"Did you mean {guess}?")
+            message = f"Invalid bpf map type: {decl.kind}"
+            env.sink.error("map-kind", message, decl.span, hints=hints)
             continue
         info.decl = decl

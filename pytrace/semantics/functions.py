@@ -114,8 +114,11 @@ def check_return(t: Typing, fn: ast.Fn, stmt: ast.Return, found: Type) -> None:
         fits = isinstance(found, Ptr)
     elif isinstance(wanted, Bool):
         fits = isinstance(found, Bool)
+    elif is_void(wanted):
+        fits = is_void(found)
     else:
-        fits = is_void(wanted) == is_void(found)
+        # A type that no function can return was reported with the signature.
+        fits = not is_scalar(wanted)
     if not fits:
         _cannot_return(t, fn, wanted, found, stmt.span)
 
