@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from pytrace.base.frozen import replace
-from pytrace.base.types import I64, NONE, Int, Ptr, int_type
+from pytrace.base.types import I64, NONE, VOID, Int, Ptr, int_type
 from pytrace.builtins.registry import Arg, Builtin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Final
+
     from pytrace.base.types import Type
     from pytrace.builtins.registry import BuiltinCall, TypeRule
     from pytrace.ir import nodes as ir
+    from pytrace.model.running import Event, Handler, SessionView
     from pytrace.semantics.lower import Lowering
     from pytrace.semantics.typing import Typing
+
+
+def _lower_unwatch(lo: Lowering, call: BuiltinCall) -> None:
+    lo.event("memory:unwatch", [call.args[0]], static=(), call=call, control=True)
+
+
+def _handle_unwatch(event: Event, session: SessionView) -> None:
+    for address in event.values:
+        assert isinstance(address, int)
+        session.unwatch(address & (1 << 64) - 1)
 
 
 def _spaced(space: str) -> TypeRule:
@@ -98,5 +112,14 @@ BSWAP = Builtin(
     params=(Arg(name="n", kind="int"),),
     lower=_lower_bswap,
 )
+UNWATCH = Builtin(
+    name="unwatch",
+    doc="Drops the watchpoints of an address, when user space comes to it.",
+    returns=VOID,
+    params=(Arg(name="address", kind="int"),),
+    lower=_lower_unwatch,
+)
+
+HANDLERS: Final[Mapping[str, Handler]] = {"unwatch": _handle_unwatch}
 
 __all__ = ["I64"]

@@ -53,7 +53,11 @@ def execute(program: CompiledProgram, options: Options, environ: Mapping[str, st
             child_pid=child.pid if child else 0,
             filter_pid=options.pid or 0,
         )
-        linux = Linux(sys, pid=options.pid if options.pid is not None else -1)
+        linux = Linux(
+            sys,
+            pid=options.pid if options.pid is not None else -1,
+            child=child.pid if child else -1,
+        )
         loaded = load(program, linux, params)
         try:
             return Session(loaded, sink, session_options(options, child, pidfd)).run()

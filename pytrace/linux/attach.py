@@ -7,12 +7,14 @@ or ``NotSupported``; nothing stays open then. ``prog`` is loaded for the place i
 
 from __future__ import annotations
 
+import os
+
 from pytrace.linux import links, perf
 from pytrace.linux.uapi import PERF_COUNT_SW_CPU_CLOCK, PERF_TYPE_SOFTWARE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pytrace.linux.features import Features
     from pytrace.linux.links import Link, MultiLink, RawTracepointLink, TracingLink
@@ -24,12 +26,16 @@ if TYPE_CHECKING:
 class Linux:
     """The running kernel. Paths and lists are looked up when first needed, and kept.
 
-    ``pid`` is that of -p, for the providers whose events the kernel filters; -1 without one.
+    ``pid`` is that of -p, for the providers whose events the kernel filters; ``child`` that of -c.
+    Both are -1 without one.
     """
 
-    def __init__(self, sys: Syscalls, features: Features | None = None, *, pid: int = -1) -> None:
+    def __init__(
+        self, sys: Syscalls, features: Features | None = None, *, pid: int = -1, child: int = -1
+    ) -> None:
         self.sys = sys
         self.pid = pid
+        self.child = child
         self._features = features
         self._tracefs = ""
         self._cpus: tuple[int, ...] = ()
@@ -192,13 +198,23 @@ class Linux:
     ) -> list[Link]:
         """Accesses (HW_BREAKPOINT_*) to ``length`` bytes: of the kernel, or of a process.
 
-        A process is watched in its thread ``pid`` and in what that starts from now on.
+        A process is watched in all its threads and in what they start from now on.
         """
         flags = perf.INHERIT if pid != -1 else 0
-        places = [(pid, -1)] if pid != -1 else [(-1, cpu) for cpu in self.online_cpus]
+        places = [(-1, cpu) for cpu in self.online_cpus]
+        if pid != -1:
+            places = [(int(thread), -1) for thread in os.listdir(f"/proc/{pid}/task")]
         attr = perf.pack_breakpoint(address, length, mode, flags)
-        events = (perf.open_event(self.sys, attr, name, pid=pid, cpu=cpu) for pid, cpu in places)
-        return self._attach_each(prog, events)
+
+        def events() -> Iterator[PerfEvent]:
+            for thread, cpu in places:
+                try:
+                    yield perf.open_event(self.sys, attr, name, pid=thread, cpu=cpu)
+                except ProcessLookupError:
+                    if thread == pid:
+                        raise  # Other threads may end meanwhile.
+
+        return self._attach_each(prog, events())
 
     def _counters(
         self,

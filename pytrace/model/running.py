@@ -91,6 +91,9 @@ if TYPE_CHECKING:
         def zero_map(self, name: str) -> None:
             """Set all values to zero; the keys stay."""
 
+        def unwatch(self, address: int) -> None:
+            """Drop the watchpoints of an address."""
+
         def read_file(self, path: str, limit: int) -> str:
             """Up to ``limit`` bytes of a file. Raises ``OSError``."""
 

@@ -130,6 +130,7 @@ MODULES: Final = (
     "trial",
     "uprobe",
     "usdt",
+    "watchpoint",
 )
 
 

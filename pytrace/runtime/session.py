@@ -35,6 +35,7 @@ else:
 BEGIN: Final = "begin"
 END: Final = "end"
 SELF: Final = "self"
+WATCHPOINT: Final = "watchpoint"
 ITER: Final = "iter"
 
 ITERATOR_BYTES: Final = 256
@@ -84,6 +85,7 @@ class Session:
         self._exiting = False
         self._cut_short = False
         self._failed = False
+        self._watched: dict[int, list[Any]] = {}
         self._signals: SignalQueue | None = None
 
     # --- what handlers use
@@ -107,6 +109,11 @@ class Session:
 
     def zero_map(self, name: str) -> None:
         self._map(name).zero()
+
+    def unwatch(self, address: int) -> None:
+        gone = self._watched.pop(address, [])
+        self.loaded.links = [link for link in self.loaded.links if link not in gone]
+        close_links(gone)
 
     def read_file(self, path: str, limit: int) -> str:
         with open(path, "rb", buffering=0) as file:
@@ -259,6 +266,8 @@ class Session:
         links: Sequence[Any] = provider.attach(
             self.loaded.progs[spec.prog], spec, self.loaded.linux
         )
+        if spec.provider == WATCHPOINT:
+            self._watched.setdefault(int(str(spec.args[0])), []).extend(links)
         return links
 
     def _notify(self) -> None:
