@@ -130,7 +130,7 @@ def _static_assert_type(t: Typing, call: BuiltinCall) -> Type:
 
 
 def _fail_type(t: Typing, call: BuiltinCall) -> Type:
-    from pytrace.base.format import parse_format, render
+    from pytrace.base.format import check, parse_format, render
 
     text = t.literal(call.args[0])
     assert isinstance(text, bytes)
@@ -140,7 +140,11 @@ def _fail_type(t: Typing, call: BuiltinCall) -> Type:
         if value is None:
             return t.error("bad-argument", "fail() arguments need to be literals", call.span)
         values.append(value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
-    t.error("fail", render(parse_format(text.decode()), values, _plain_text), call.span)
+    pieces = parse_format(text.decode("utf-8", "surrogateescape"))
+    problems = check(pieces, [t.found(arg) for arg in call.args[1:]])
+    if problems:
+        return t.error("format", problems[0], call.span)
+    t.error("fail", render(pieces, values, _plain_text), call.span)
     return VOID
 
 

@@ -235,6 +235,10 @@ class _Instantiation:
                     " as arguments.",
                     self.span(node.span),
                 )
+            case ast.Cast():
+                self._check_type(node.type)
+            case ast.Let() if node.type is not None and node.var.name not in self.variables:
+                self._check_type(node.type)
             case ast.Let() if node.var.name in self.variables:
                 self.sink.error(
                     "shadowing",
@@ -252,6 +256,22 @@ class _Instantiation:
                 value = tuple(self.copy(v) if isinstance(v, ast.Node) else v for v in value)
             values[name] = value
         return type(node)(**values)  # type: ignore[arg-type]
+
+    def _check_type(self, whole: ast.TypeExpr) -> None:
+        """A parameter that stands for a type must be given one."""
+        node = whole
+        while isinstance(node, (ast.PointerType, ast.ArrayType)):
+            node = node.base
+        if not isinstance(node, ast.NamedType):
+            return
+        given = self.exprs.get(node.name)
+        if given is not None and not isinstance(given, ast.TypeofType):
+            self.sink.error(
+                "macro-type",
+                f"Invalid replacement for macro '{self.macro.name}' type parameter '{node.name}'"
+                f" which makes up the type '{whole.span.text.strip()}'",
+                given.span,
+            )
 
     def span(self, span: Span) -> Span:
         return replace(span, expanded_from=self.call)

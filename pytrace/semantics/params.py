@@ -60,13 +60,13 @@ def substitute(program: ast.Program, values: Sequence[str], sink: DiagnosticSink
     parameters = _Parameters(values, sink)
     items: list[ast.Item] = []
     for item in program.items:
-        if isinstance(item, (ast.Probe, ast.Fn)):
+        if isinstance(item, (ast.Probe, ast.Fn, ast.Macro)):
             changed = _string_parameters(item, parameters)
             changed = transform(changed, parameters.expr)
             if isinstance(changed, ast.Probe):
                 points = tuple(attach_point(a, parameters) for a in changed.attach_points)
                 changed = replace(changed, attach_points=points)
-            assert isinstance(changed, (ast.Probe, ast.Fn))
+            assert isinstance(changed, (ast.Probe, ast.Fn, ast.Macro))
             items.append(changed)
         else:
             items.append(item)

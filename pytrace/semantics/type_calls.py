@@ -208,7 +208,7 @@ def _argument(t: Typing, builtin: Builtin, param: Arg, arg: ast.Expr, span: Span
             return False
         t.types[arg] = settled(t.env.map(arg.name).value)
         return True
-    if param.kind == "type" or _is_type(arg):
+    if param.kind == "type":
         return True
     found = t.expr(arg)
     if isinstance(found, NoneType):

@@ -511,6 +511,15 @@ def _comptime(t: Typing, node: ast.Comptime) -> Type:
     return found
 
 
+def _type_as_value(t: Typing, node: ast.TypeExpr) -> Type:
+    return t.error(
+        "type-as-value",
+        "When used as a call argument, `typeof` builtin only valid for macro calls that are"
+        " expecting a type parameter",
+        node.span,
+    )
+
+
 RULES: dict[type, Callable[[Typing, Any], Type]] = {
     ast.IntLit: _int,
     ast.BoolLit: _bool,
@@ -539,6 +548,7 @@ RULES: dict[type, Callable[[Typing, Any], Type]] = {
     ast.Offsetof: _offsetof,
     ast.Typeinfo: _typeinfo,
     ast.Comptime: _comptime,
+    ast.TypeofType: _type_as_value,
 }
 
 __all__ = ["RULES", "condition", "is_scalar", "resolve_type", "I32", "I64"]

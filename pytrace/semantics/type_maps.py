@@ -92,8 +92,7 @@ def merge_key(t: Typing, node: ast.Map, found: Type, span: Span) -> None:
     info = t.env.map(node.name)
     found = key_type(found)
     if _unusable(found):
-        if not isinstance(found, NoneType):
-            t.error("bad-key", f"Value '{settled(found)}' cannot be used as a map key.", span)
+        t.error("bad-key", f"Value '{settled(found)}' cannot be used as a map key.", span)
         return
     if _has_none(found):
         return
@@ -187,13 +186,11 @@ def settle(info: MapInfo) -> tuple[Type, Type]:
 
 
 def _unusable(t: Type) -> bool:
-    if isinstance(t, (Void, NoneType)) or t == Tuple(elems=()):
+    if isinstance(t, Void) or t == Tuple(elems=()):
         return True
     if isinstance(t, Aggregate):
         return not t.castable
-    return isinstance(t, Tuple) and any(
-        isinstance(e, Aggregate) and not e.castable for e in t.elems
-    )
+    return isinstance(t, Tuple) and any(_unusable(e) for e in t.elems)
 
 
 def _has_none(t: Type) -> bool:

@@ -80,7 +80,8 @@ def test_the_table_is_large_and_names_are_unique() -> None:
 @pytest.mark.parametrize(
     "kind",
     ["pid?", "printf()?", "$total?", "@start?", "tracepoint?", "tracepoint:sched:sched_switch?",
-     "comm?", "filename?", "total?", "max_map_keys?", "page-faults?", "uint16?", "readline?", "hash?"],
+     "comm?", "filename?", "total?", "max_map_keys?", "page-faults?", "uint16?", "readline?",
+     "hash?"],
 )  # fmt: skip
 def test_every_kind_of_name_gets_a_suggestion(kind: str) -> None:
     assert any(f"HINT: Did you mean {kind}" in m.told for m in MISTAKES)

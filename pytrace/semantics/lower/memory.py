@@ -144,7 +144,9 @@ def _index_place(lo: Lowering, node: ast.Index) -> Place:
         base = place(lo, node.base)
         size = base_type.elem.size if isinstance(base_type, Array) else 1
     if isinstance(index, int):
-        return base.at(index * size)
+        # Addresses are 64 bits and wrap.
+        bytes_ = index * size & ((1 << 64) - 1)
+        return base.at(bytes_ - (1 << 64) if bytes_ >> 63 else bytes_)
     word = lo.word(node.index)
     b = lo.b
     if isinstance(base_type, Array) and base_type.count:
