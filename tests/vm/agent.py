@@ -1,6 +1,7 @@
 """Runs commands in the guest for the host. Started by init; needs no package, runs with -I -S.
 
-Both sides write lines of JSON on a serial port, bytes of output as characters below 256:
+Both sides write lines of JSON on a serial port, in Latin-1: bytes of output are characters below 256,
+as each byte takes its time there:
 
     guest  {"ready": RELEASE}
     host   {"run": [ARGUMENT...], "cwd": PATH, "env": {NAME: VALUE}, "files": {PATH: TEXT},
@@ -44,7 +45,7 @@ class Port:
         self.buffer = b""
 
     def send(self, **message: Any) -> None:
-        data = json.dumps(message).encode() + b"\n"
+        data = json.dumps(message, ensure_ascii=False).encode("latin-1") + b"\n"
         while data:
             data = data[os.write(self.fd, data) :]
 
@@ -107,7 +108,7 @@ class Command:
         elif kind == "report":
             *lines, self.report = (self.report + data).split(b"\n")
             for line in lines:
-                port.send(report=line.decode())
+                port.send(report=line.decode("latin-1"))
         else:
             port.send(**{kind: data.decode("latin-1")})
         return bool(data)

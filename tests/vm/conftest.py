@@ -86,8 +86,15 @@ def _kernel_tests(session: pytest.Session) -> dict[str, list[str]]:
     return wanted
 
 
-@pytest.fixture(scope="session", params=kernels.SERIES)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test of this directory runs on each kernel, unless it says itself what runs where."""
+    if "series" in metafunc.fixturenames and "test" not in metafunc.fixturenames:
+        metafunc.parametrize("series", kernels.SERIES, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def series(request: pytest.FixtureRequest) -> str:
+    """Which kernel."""
     name: str = request.param
     return name
 

@@ -18,6 +18,7 @@ from .errors import Missing
 
 SERIES = ("6.1", "6.12")
 APT_SECONDS = 300
+APT_LISTS = Path("/var/lib/apt/lists")
 
 
 class Kernel(NamedTuple):
@@ -46,19 +47,30 @@ def find(series: str) -> Kernel:
 
     Where the archive cannot be asked, one that was unpacked before will do. Raises Missing.
     """
-    cache = cache_directory()
-    with locked(cache / "kernels.lock"):
-        try:
-            package, version = _newest(series)
-            target = cache / f"kernel-{series}" / f"{package}_{version}"
-            if not target.exists():
-                _download(package, target)
-        except Missing:
-            earlier = _unpacked(cache / f"kernel-{series}")
-            if earlier is None:
-                raise
-            target = earlier
+    parent = cache_directory() / f"kernel-{series}"
+    parent.mkdir(exist_ok=True)
+    with locked(parent / "lock"):
+        target = _unpacked(parent)
+        if target is None or not _asked_since_update(parent):
+            try:
+                package, version = _newest(series)
+                newest = parent / f"{package}_{version}"
+                if newest != target:
+                    _download(package, newest)
+                (parent / "asked").touch()
+                target = newest
+            except Missing:
+                if target is None:
+                    raise
     return _kernel(series, target)
+
+
+def _asked_since_update(parent: Path) -> bool:
+    """Whether apt's lists are those that gave the kernel here; to ask takes a second or two."""
+    try:
+        return (parent / "asked").stat().st_mtime > APT_LISTS.stat().st_mtime
+    except FileNotFoundError:
+        return False
 
 
 def _kernel(series: str, directory: Path) -> Kernel:
@@ -68,8 +80,7 @@ def _kernel(series: str, directory: Path) -> Kernel:
 
 
 def _unpacked(parent: Path) -> Path | None:
-    found = sorted(parent.glob("linux-image-*"), key=lambda path: path.stat().st_mtime)
-    return found[-1] if found else None
+    return next(parent.glob("linux-image-*"), None)
 
 
 def _newest(series: str) -> tuple[str, str]:
@@ -95,7 +106,6 @@ def _rank(name: str) -> tuple[list[int], bool]:
 def _download(package: str, target: Path) -> None:
     """Download a package and unpack it; other kernels of its series in the cache go."""
     parent = target.parent
-    parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=parent, prefix=".new-") as temporary:
         _apt("apt-get", "-q", "download", package, directory=temporary)
         archive = next(Path(temporary).glob("*.deb"))
