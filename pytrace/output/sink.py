@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytrace.base.errors import UsageError
 from pytrace.base.frozen import Frozen
+from pytrace.base.modules import load_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +32,5 @@ def create(name: str, stream: OutputStream, options: SinkOptions) -> Sink:
     if name not in FORMATS:
         valid = ", ".join(f"'{f}'" for f in FORMATS)
         raise UsageError(f'Invalid output format "{name}"\nValid formats: {valid}')
-    from importlib import import_module
-
-    sink: Sink = import_module(f"pytrace.output.{name}").create(stream, options)
+    sink: Sink = load_module(f"pytrace.output.{name}").create(stream, options)
     return sink

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 import sys
 
+from pytrace.base.modules import load_module
 from pytrace.base.types import (
     Aggregate,
     Array,
@@ -329,8 +330,6 @@ def aggregate_value(type_: Aggregate, words: Sequence[int]) -> Value:
 
 def find_show(name: str) -> Show:
     """The function that ``Printable.show`` names."""
-    from importlib import import_module
-
     module, _, entry = name.partition(":")
-    show: Show = import_module(f"pytrace.builtins.{module}").SHOWS[entry]
+    show: Show = load_module(f"pytrace.builtins.{module}").SHOWS[entry]
     return show

@@ -11,7 +11,6 @@ from pytrace.linux import progs as bpf_progs
 from pytrace.linux import uapi
 from pytrace.linux.ringbuf import PAGE_SIZE, mmap_array
 from pytrace.model.events import CONTROL_MAP, EVENTS_MAP, PARAMS_MAP, STATE_MAP
-from pytrace.runtime.btf_targets import BtfTarget, find_target
 from pytrace.runtime.params import RunParams, fill
 
 TYPE_CHECKING = False
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from pytrace.linux.maps import BpfMap
     from pytrace.linux.progs import BpfProg
     from pytrace.model.compiled import CompiledProgram, LineInfo, MapSpec, ProgSpec, Reloc
+    from pytrace.runtime.btf_targets import BtfTarget
 
     FindFunction = Callable[[str], int]
 
@@ -264,8 +264,8 @@ class _Linker:
                 btf_fd=self._loaded.btf.fd if func_info and self._loaded.btf else 0,
                 func_info=func_info,
                 line_info=line_info,
-                attach_btf_id=target.id,
-                attach_fd=target.fd,
+                attach_btf_id=target.id if target else 0,
+                attach_fd=target.fd if target else 0,
             )
         except VerifierError as error:
             from pytrace.runtime.verifier import explain
@@ -275,12 +275,15 @@ class _Linker:
         except LoadError as error:
             raise LoadError(failure_text(spec.name, error.errno), errno=error.errno) from error
         finally:
-            target.close()
+            if target is not None:
+                target.close()
 
-    def _target(self, spec: ProgSpec) -> BtfTarget:
+    def _target(self, spec: ProgSpec) -> BtfTarget | None:
         """The kernel's type that the prog is checked against, if there is one."""
         if not spec.attach_btf:
-            return BtfTarget(0)
+            return None
+        from pytrace.runtime.btf_targets import find_target
+
         return find_target(self._loaded.linux.sys, spec.attach_btf, self._find_function)
 
     def _parts(self, spec: ProgSpec) -> list[_Part]:

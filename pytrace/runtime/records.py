@@ -5,6 +5,7 @@ from __future__ import annotations
 from struct import Struct
 
 from pytrace.base.format import make_renderer, make_template, parse_format
+from pytrace.base.modules import load_module
 from pytrace.base.source import SourceFile, Span
 from pytrace.base.types import Str
 from pytrace.output.values import value_text
@@ -193,18 +194,14 @@ def _column_converter(
 
 def find_handler(name: str) -> Handler:
     """The function that ``EventSchema.handler`` names."""
-    from importlib import import_module
-
     module, _, entry = name.partition(":")
-    handler: Handler = import_module(f"pytrace.builtins.{module}").HANDLERS[entry]
+    handler: Handler = load_module(f"pytrace.builtins.{module}").HANDLERS[entry]
     return handler
 
 
 def find_batch_handler(name: str) -> BatchHandler | None:
     """The function of the same name in ``BATCHES`` of that module, if there is one."""
-    from importlib import import_module
-
     module, _, entry = name.partition(":")
-    batches = getattr(import_module(f"pytrace.builtins.{module}"), "BATCHES", {})
+    batches = getattr(load_module(f"pytrace.builtins.{module}"), "BATCHES", {})
     found: BatchHandler | None = batches.get(entry)
     return found

@@ -7,6 +7,7 @@ import select
 
 from pytrace.base.errors import AttachError, NotSupported
 from pytrace.base.frozen import Frozen
+from pytrace.base.modules import load_module
 from pytrace.linux.closing import close_links, leave_links
 from pytrace.linux.signals import SignalQueue
 from pytrace.model.events import GATE_OFFSET, SKIPPED_OFFSET
@@ -260,9 +261,7 @@ class Session:
         notify(READY)
 
     def _attach_one(self, spec: AttachSpec) -> Sequence[Any]:
-        from importlib import import_module
-
-        provider = import_module(f"pytrace.probes.{spec.provider}")
+        provider = load_module(f"pytrace.probes.{spec.provider}")
         links: Sequence[Any] = provider.attach(
             self.loaded.progs[spec.prog], spec, self.loaded.linux
         )

@@ -32,16 +32,15 @@ SCRIPT = (
 STANDARD = set(
     "__future__ __main__ _abc _blake2 _codecs _collections_abc _ctypes _frozen_importlib "
     "_frozen_importlib_external _imp _io _signal _stat _struct _thread _warnings _weakref abc "
-    "builtins codecs encodings encodings.aliases encodings.utf_8 errno gc genericpath importlib "
-    "importlib._bootstrap importlib._bootstrap_external io itertools marshal mmap os os.path posix "
-    "posixpath select stat struct sys time warnings winreg zipimport".split()
+    "builtins codecs encodings encodings.aliases encodings.utf_8 errno gc genericpath io itertools "
+    "marshal mmap os os.path posix posixpath select stat struct sys time winreg zipimport".split()
 )
 PYTRACE = set(
     "pytrace pytrace.base pytrace.base.errors pytrace.base.format pytrace.base.frozen "
-    "pytrace.base.source pytrace.base.text pytrace.base.types pytrace.builtins "
-    "pytrace.builtins.printing pytrace.builtins.registry pytrace.cache pytrace.cli "
-    "pytrace.cli.checks pytrace.cli.execute pytrace.cli.main pytrace.cli.options pytrace.cli.run "
-    "pytrace.cli.start pytrace.cli.verbose pytrace.kernel pytrace.kernel.info "
+    "pytrace.base.modules pytrace.base.source pytrace.base.text pytrace.base.types "
+    "pytrace.builtins pytrace.builtins.printing pytrace.builtins.registry pytrace.cache "
+    "pytrace.cli pytrace.cli.checks pytrace.cli.execute pytrace.cli.main pytrace.cli.options "
+    "pytrace.cli.run pytrace.cli.start pytrace.cli.verbose pytrace.kernel pytrace.kernel.info "
     "pytrace.kernel.witness pytrace.linux pytrace.linux.attach pytrace.linux.btf "
     "pytrace.linux.closing pytrace.linux.cpus pytrace.linux.descriptor pytrace.linux.links "
     "pytrace.linux.maps pytrace.linux.perf pytrace.linux.process pytrace.linux.progs "
@@ -51,8 +50,8 @@ PYTRACE = set(
     "pytrace.output pytrace.output.sink pytrace.output.stream pytrace.output.text "
     "pytrace.output.values pytrace.probes pytrace.probes.provider pytrace.probes.tracepoint "
     "pytrace.runtime pytrace.runtime.columns pytrace.runtime.decode pytrace.runtime.environment "
-    "pytrace.runtime.loader pytrace.runtime.maps pytrace.runtime.params pytrace.runtime.reader "
-    "pytrace.runtime.records pytrace.runtime.session".split()
+    "pytrace.runtime.loader pytrace.runtime.maps pytrace.runtime.notify pytrace.runtime.params "
+    "pytrace.runtime.reader pytrace.runtime.records pytrace.runtime.session".split()
 )
 OPENED = {
     "/proc/self/comm",
