@@ -38,7 +38,18 @@ TRACEPOINTS = (
     "syscalls:sys_exit_read",
     "vmscan:mm_vmscan_direct_reclaim_begin",
 )
-STRUCTS = ("list_head", "path", "qstr", "task_struct", "pt_regs")
+STRUCTS = (
+    "bpf_iter__task",
+    "dentry",
+    "file",
+    "list_head",
+    "load_weight",
+    "path",
+    "pt_regs",
+    "qstr",
+    "sched_entity",
+    "task_struct",
+)
 ABSENT_STRUCTS = ("no_such_struct",)
 TYPEDEFS = ("pid_t", "size_t", "u8", "u32", "u64", "uint64_t", "umode_t", "no_such_type")
 
@@ -66,8 +77,13 @@ def ask(kernel: KernelInfo) -> None:
         kernel.enum_constant(name)
     kernel.raw_tracepoints("sched_switch")
     kernel.raw_tracepoint("sched_switch")
-    kernel.function("vfs_read")
-    kernel.functions("vfs_read")
+    kernel.raw_tracepoint("sched_switch", "vmlinux")
+    kernel.iterators("task")
+    kernel.has_symbol("schedule")
+    for module in ("", "vmlinux"):
+        kernel.function("vfs_read", module)
+        kernel.functions("vfs_read", module)
+        kernel.typed_functions("vfs_read", module)
     kernel.resolve_target("/bin/bash", None)
     kernel.resolve_target("bash", None)
     kernel.resolve_target("/no/such/file", None)
