@@ -57,7 +57,7 @@ LAYOUTS = (
     "struct T { char a; struct { short b; struct { char c; int d; }; }; char e; };",
     "struct T { char a; struct { char b; long c; } d; char e; };",
     "struct T { struct { char a; } b[3]; int c; };",
-    "struct inner_T { short a; char b; };\nstruct T { char c; struct inner_T d; struct inner_T e[2]; };",
+    "struct in_T { short a; char b; };\nstruct T { char c; struct in_T d; struct in_T e[2]; };",
     "union inner_T { long a; char b; };\nstruct T { char c; union inner_T d; char e; };",
     "struct T { char a; struct T *next; struct unknown_T *other; };",
     "enum e_T { A_T, B_T };\nstruct T { char a; enum e_T b; char c; };",
@@ -139,8 +139,8 @@ static void bits(int number, const char *name, unsigned char *p, int size) {
     text = subprocess.run([str(program)], check=True, capture_output=True, text=True).stdout
     found: dict[str, list[tuple[str, int, int]]] = {}
     for line in text.splitlines():
-        number, name, place, size = line.split()
-        found.setdefault(number, []).append((name, int(place), int(size)))
+        words = line.split()
+        found.setdefault(words[0], []).append((words[1], int(words[2]), int(words[3])))
     return found
 
 
@@ -206,12 +206,9 @@ def test_types_of_the_kernel_are_found_by_tag_and_by_name() -> None:
     known = StructDef(kind="struct", name="known", size=24, fields=())
     text = "struct T { struct known a; pid_t b; enum color c; };"
     color = EnumDef(name="color", bits=32, signed=False, values=(("RED", 0),))
-    cdecl.parse(
-        text,
-        found,
-        lambda kind, name: {"known": known, "color": color}.get(name),
-        lambda name: I32 if name == "pid_t" else None,
-    )
+    tags: dict[str, StructDef | EnumDef] = {"known": known, "color": color}
+    names: dict[str, Type] = {"pid_t": I32}
+    cdecl.parse(text, found, lambda kind, name: tags.get(name), names.get)
     fields = found.structs["struct", "T"].fields
     assert [f.offset for f in fields] == [0, 24, 28]
     assert fields[2].type == Enum(name="color", bits=32, signed=False)
