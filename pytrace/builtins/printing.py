@@ -113,7 +113,7 @@ def _check_printable(t: Typing, found: Type, call: BuiltinCall) -> None:
         return
     empty = isinstance(found, Tuple) and not found.elems
     what = "none" if empty or isinstance(found, (NoneType, Void)) else str(found)
-    in_context = found == t.args_type() and found is not None
+    in_context = found == t.args_type() and found is not None and not t.context.slots
     context_pointer = isinstance(found, Ptr) and found.space == "context"
     if isinstance(found, (NoneType, Void)) or empty or in_context or context_pointer:
         t.error("not-printable", f"{what} type passed to print() is not printable", call.span)

@@ -79,11 +79,11 @@ class Lister:
         fields = [field.replace('"', "") for field in fields]
         if is_wildcard(provider_name):
             for provider in self._fitting(provider_name, fields):
-                self._list(provider, fields)
+                self._list(provider, fields, named=False)
             return
         named = find(self._providers, provider_name)
         if named is not None:
-            self._list(named, fields)
+            self._list(named, fields, named=True)
 
     def _fitting(self, pattern: str, fields: list[str]) -> Iterator[Provider]:
         """The providers that a pattern means; those of files only for a file or a process."""
@@ -95,11 +95,10 @@ class Lister:
             if matches(pattern, name):
                 yield self._providers[name]
 
-    def _list(self, provider: Provider, fields: list[str]) -> None:
-        """Print a provider's items. Those that this kernel refuses are worth knowing, too: for
-        other machines, and because nearby names may work."""
+    def _list(self, provider: Provider, fields: list[str], *, named: bool) -> None:
+        """Print a provider's items; those that this kernel refuses, too, with a warning."""
         found = {item.text: item for item in provider.list(fields, self._kernel, self._pid)}
-        refused = provider.refused(self._kernel)
+        refused = provider.refused(self._kernel) if found or named else ""
         if refused:
             self.warn(refused)
         self.show((provider, found[text]) for text in sorted(found))

@@ -141,8 +141,12 @@ class LiveKernel:
         return self._typed_names("btf_trace_", TYPEDEF, pattern, module)
 
     def iterators(self, pattern: str) -> Sequence[FuncRef] | Unknown:
-        """Kinds of BPF iterators (``task``): each has a context struct bpf_iter__<kind>."""
-        return self._typed_names("bpf_iter__", STRUCT, pattern, "")
+        """Kinds of BPF iterators (``task``): each has a context struct bpf_iter__<kind> and a
+        function bpf_iter_<kind> (DEFINE_BPF_ITER_FUNC, include/linux/bpf.h)."""
+        found = self._typed_names("bpf_iter__", STRUCT, pattern, "")
+        if isinstance(found, Unknown):
+            return found
+        return [ref for ref in found if self.function(f"bpf_iter_{ref.name}", ref.module)]
 
     def _typed_names(
         self, prefix: str, kind: int, pattern: str, module: str

@@ -10,7 +10,11 @@ from __future__ import annotations
 import os
 
 from pytrace.linux import links, perf
-from pytrace.linux.uapi import PERF_COUNT_SW_CPU_CLOCK, PERF_TYPE_SOFTWARE
+from pytrace.linux.uapi import (
+    BPF_CGROUP_ITER_DESCENDANTS_PRE,
+    PERF_COUNT_SW_CPU_CLOCK,
+    PERF_TYPE_SOFTWARE,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -165,9 +169,15 @@ class Linux:
         """The target that ``prog`` was loaded for: fentry, fexit, tp_btf (BPF_TRACE_*)."""
         return links.attach_tracing(self.sys, prog, attach_type, name, cookie=cookie)
 
-    def iterator(self, prog: BpfProg, name: str, *, pid: int = 0, tid: int = 0) -> TracingLink:
-        """An iterator; its output comes from ``TracingLink.open_iterator``."""
-        return links.attach_iter(self.sys, prog, name, pid=pid, tid=tid)
+    def iterator(
+        self, prog: BpfProg, name: str, *, pid: int = 0, tid: int = 0, cgroups: bool = False
+    ) -> TracingLink:
+        """An iterator; its output comes from ``TracingLink.open_iterator``.
+
+        ``cgroups``: one over all cgroups, each before those below it.
+        """
+        order = BPF_CGROUP_ITER_DESCENDANTS_PRE if cgroups else 0
+        return links.attach_iter(self.sys, prog, name, pid=pid, tid=tid, cgroup_order=order)
 
     def interval(self, prog: BpfProg, name: str, *, period_ns: int = 0, freq: int = 0) -> Link:
         """A timer on the first CPU online: every ``period_ns``, or ``freq`` times a second."""

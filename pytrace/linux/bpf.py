@@ -187,7 +187,7 @@ def btf_name(sys: Syscalls, fd: int) -> str:
     info = bytearray(_BTF_INFO.pack(0, 0, 0, address_of(name), len(name), 0))
     attr = bytearray(struct.pack("=IIQ", fd, len(info), address_of(info)))
     sys.bpf(BPF_OBJ_GET_INFO_BY_FD, attr, "get the name of BTF")
-    return _text(name)
+    return _text(bytes(name))
 
 
 def ids(sys: Syscalls, kind: str) -> Iterator[int]:

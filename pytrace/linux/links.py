@@ -169,19 +169,29 @@ def attach_tracing(
 
 
 def attach_iter(
-    sys: Syscalls, prog: BpfProg, name: str, *, map_fd: int = -1, pid: int = 0, tid: int = 0
+    sys: Syscalls,
+    prog: BpfProg,
+    name: str,
+    *,
+    map_fd: int = -1,
+    pid: int = 0,
+    tid: int = 0,
+    cgroup_order: int = 0,
 ) -> TracingLink:
-    """Attach an iterator prog: over the elements of a map, or over tasks of one process.
+    """Attach an iterator prog: over the elements of a map, over tasks of one process, or over
+    cgroups from the root in an order (BPF_CGROUP_ITER_*).
 
     ``union bpf_iter_link_info`` is a map descriptor, or (tid, pid, pid_fd) for task iterators
-    since Linux 6.1; a zero there means "all".
+    since Linux 6.1 (a zero there means "all"), or (order, cgroup_fd, cgroup_id) since 6.1.
     """
     info = bytearray(16)
     if map_fd >= 0:
         struct.pack_into("=I", info, 0, map_fd)
+    elif cgroup_order:
+        struct.pack_into("=IIQ", info, 0, cgroup_order, 0, 0)
     else:
         struct.pack_into("=III", info, 0, tid, pid, 0)
-    given = map_fd >= 0 or pid or tid
+    given = map_fd >= 0 or cgroup_order or pid or tid
     special = _ITER.pack(address_of(info) if given else 0, len(info) if given else 0)
     attr = bytearray(_COMMON.pack(prog.fd, 0, BPF_TRACE_ITER, 0) + special)
     fd = sys.bpf(BPF_LINK_CREATE, attr, f"attach {name}")

@@ -25,6 +25,9 @@ SLOT: Final = 8
 """The context is an array of slots: arguments, each as many as it needs, then the result
 (save_args in arch/x86/net/bpf_jit_comp.c)."""
 
+POLICY: Final = "Operation not permitted"
+"""What the kernel says if not it, but a rule of the machine, keeps a kind of prog out."""
+
 ATTACH_TYPES: Final = {"fentry": 24, "fexit": 25}
 """BPF_TRACE_FENTRY, BPF_TRACE_FEXIT (include/uapi/linux/bpf.h)."""
 
@@ -103,7 +106,9 @@ class FentryProvider(Provider):
 
     def refused(self, kernel: KernelInfo) -> str:
         reason = kernel.refusal("fentry")
-        return f"fentry and fexit do not work on this machine: {reason}" if reason else ""
+        if reason.endswith(POLICY):
+            return f"This machine lets no BPF prog onto kernel functions (fentry, fexit): {POLICY}"
+        return f"fentry and fexit do not work here: {reason}" if reason else ""
 
     def context(self, target: Target, kernel: KernelInfo) -> ProbeContext:
         module, function = (str(a) for a in target.args)

@@ -20,8 +20,12 @@ if TYPE_CHECKING:
     from pytrace.probes.provider import Expanded, Parsed
 
 
+OF_A_MAP: Final = ("bpf_map_elem", "bpf_sk_storage_map", "sockmap")
+"""Iterators that the kernel attaches only together with a map."""
+
+
 class IterProvider(Provider):
-    """Target args: (kind, name to pin as, or ""). ``shape`` needs the module, args[2]."""
+    """Target args: (kind, module whose type information has it)."""
 
     name = "iter"
     aliases = ("it",)
@@ -36,6 +40,10 @@ class IterProvider(Provider):
         if is_wildcard(ap.parts[0]):
             return self.problem("iter probe type does not support wildcards")
         kind, *pin = ap.parts
+        if kind in OF_A_MAP:
+            return self.problem(
+                f"iter {kind} looks at the elements of one map, which an attach point cannot name."
+            )
         if pin:
             return self.problem(
                 "Pinned iterators are not supported by this version of pytrace.",
@@ -95,7 +103,7 @@ class IterProvider(Provider):
 
 def attach(prog: Any, spec: AttachSpec, linux: Any) -> list[Any]:
     """The session reads the iterator once it is attached."""
-    return [linux.iterator(prog, spec.name)]
+    return [linux.iterator(prog, spec.name, cgroups=spec.args[0] == "cgroup")]
 
 
 PROVIDERS: Final = (IterProvider(),)

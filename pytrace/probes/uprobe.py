@@ -184,29 +184,37 @@ class UprobeProvider(Provider):
             return
         for full in kernel.resolve_target(target, pid):
             info = kernel.binary(full)
-            start = f"{self.name}:{shown_path(target, full)}"
+            shown = shown_path(target, full)
             if info is not None and len(names) == 2:
                 for function in kernel.cpp_functions(full, names[1]):
-                    yield _cpp_item(start, function, full)
+                    yield self._cpp_item(full, shown, function)
             elif info is not None:
                 for symbol in _functions(kernel, info, names[0], False):
-                    yield Item(text=f"{start}:{symbol.name}", args=(full, symbol.name))
+                    text = f"{self.name}:{shown}:{symbol.name}"
+                    yield Item(text=text, args=(full, symbol.name, shown))
 
     def item(self, target: Target, kernel: KernelInfo) -> Item:
         path, symbol = str(target.args[0]), str(target.args[1])
-        start, language, _ = target.name.rpartition(f":{CPP}:{symbol}")
+        whole = target.name.removeprefix(f"{self.name}:")
+        shown, language, _ = whole.rpartition(f":{CPP}:{symbol}")
         if language:
             for function in kernel.cpp_functions(path, "*"):
                 if function.symbol == symbol:
-                    return _cpp_item(start, function, path)
-        return Item(text=target.name, args=(path, symbol))
+                    return self._cpp_item(path, shown, function)
+        shown = whole.rpartition(":")[0]
+        return Item(text=target.name, args=(path, symbol, shown))
+
+    def _cpp_item(self, path: str, shown: str, function: CppFunction) -> Item:
+        text = f'{self.name}:{shown}:{CPP}:"{function.name}"'
+        return Item(text=text, args=(path, function.symbol, shown))
 
     def arguments(self, item: Item, kernel: KernelTexts) -> Sequence[str] | Unknown:
         if self.returns:
             return ()
-        found = kernel.user_function_text(str(item.args[0]), str(item.args[1]))
+        path, symbol, shown = (str(a) for a in item.args)
+        found = kernel.user_function_text(path, symbol)
         if isinstance(found, Unknown):
-            return Unknown(reason=f"{found.reason}, cannot show parameter info")
+            return Unknown(reason=f'No DWARF found for "{shown}", cannot show parameter info')
         return parameters(found) if found is not None else ()
 
 
@@ -231,10 +239,6 @@ def _functions(
         names = {f.symbol for f in kernel.cpp_functions(info.path, pattern)}
         found += [s for s in info.symbols if s.function and s.name in names]
     return sorted(found, key=lambda s: s.name)
-
-
-def _cpp_item(start: str, function: CppFunction, path: str) -> Item:
-    return Item(text=f'{start}:{CPP}:"{function.name}"', args=(path, function.symbol))
 
 
 def with_target(fields: Sequence[str]) -> Sequence[str]:

@@ -171,11 +171,13 @@ def _shown_types(module: ir.Module, env: Env) -> tuple[tuple[StructDef, ...], tu
     """Definitions that decoding events and maps needs."""
     structs: dict[tuple[str, str], StructDef] = {}
     enums: dict[str, EnumDef] = {}
+    arguments = [i.context.args for i in env.instances if i.context.args is not None]
+    own = {(args.kind, args.name): args for args in arguments}
 
     def visit(t: Type | None) -> None:
         match t:
             case Struct() if (t.kind, t.name) not in structs:
-                definition = env.struct(t.kind, t.name)
+                definition = own.get((t.kind, t.name)) or env.struct(t.kind, t.name)
                 if definition is not None:
                     structs[t.kind, t.name] = definition
                     for field in definition.fields:

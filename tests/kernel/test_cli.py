@@ -273,9 +273,9 @@ def test_listing_a_script(tmp_path: Path) -> None:
     script.write_text("tracepoint:syscalls:sys_enter_opena* { } interval:s:1 { } begin { }")
     done = run("-l", str(script))
     assert done.stdout.splitlines() == [
-        "interval:s:1",
         "tracepoint:syscalls:sys_enter_openat",
         "tracepoint:syscalls:sys_enter_openat2",
+        "interval:s:",
     ]
 
 
