@@ -29,7 +29,7 @@ def instances(env: Env, program: ast.Program, providers: dict[str, Provider]) ->
     total = 0
     for number, probe in enumerate(program.probes):
         points = expand(env, probe, providers)
-        scopes = resolve(probe.body, env.sink)
+        scopes = resolve(probe.body, env.sink, predicate=probe.predicate)
         total += len(points)
         if points:
             made.extend(_group(env, probe, points, providers, scopes, number))

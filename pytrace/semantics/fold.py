@@ -57,7 +57,7 @@ def fold_node(node: ast.Node, sink: DiagnosticSink) -> ast.Node:
         case ast.Binary():
             return _binary(node, sink)
         case ast.Unary():
-            return _unary(node)
+            return _unary(node, sink)
         case ast.Ternary(cond=ast.BoolLit() | ast.IntLit() | ast.StrLit() as cond):
             return (node.then or cond) if _holds(cond) else node.orelse
         case ast.IfExpr(cond=ast.BoolLit() | ast.IntLit() | ast.StrLit() as cond):
@@ -94,6 +94,10 @@ def _numbers(
     sink: DiagnosticSink,
 ) -> ast.Node:
     op, a, b = node.op, int(left.value), int(right.value)
+    # No 64-bit type holds both a negative number and one that only uint64 holds.
+    apart = min(a, b) < 0 and max(a, b) > HIGH >> 1
+    if apart and (op in _COMPARE or op in ("/", "%")):
+        return _overflow(node, sink)
     if op in _COMPARE:
         return ast.BoolLit(span=node.span, value=_COMPARE[op](a, b))
     if op == "&&":
@@ -105,13 +109,17 @@ def _numbers(
     if op == "<<" and not bad:
         value = _wrapped(value, signed=a < 0)
     if bad or not LOW <= value <= HIGH or (value > HIGH >> 1 and min(a, b) < 0 and op != "-"):
-        sink.error(
-            "literal-overflow",
-            "unable to fold literals due to overflow or underflow",
-            node.span,
-        )
-        return ast.IntLit(span=node.span, value=0)
+        return _overflow(node, sink)
+    if isinstance(left, ast.BoolLit) and isinstance(right, ast.BoolLit):
+        return ast.BoolLit(span=node.span, value=bool(value))
     return ast.IntLit(span=node.span, value=value)
+
+
+def _overflow(node: ast.Binary, sink: DiagnosticSink) -> ast.Node:
+    sink.error(
+        "literal-overflow", "unable to fold literals due to overflow or underflow", node.span
+    )
+    return ast.IntLit(span=node.span, value=0)
 
 
 def _wrapped(value: int, *, signed: bool) -> int:
@@ -119,7 +127,7 @@ def _wrapped(value: int, *, signed: bool) -> int:
     return value - (1 << 64) if signed and value >> 63 else value
 
 
-def _unary(node: ast.Unary) -> ast.Node:
+def _unary(node: ast.Unary, sink: DiagnosticSink) -> ast.Node:
     operand = node.operand
     if isinstance(operand, ast.BoolLit) and node.op == "!":
         return ast.BoolLit(span=node.span, value=not operand.value)
@@ -131,6 +139,9 @@ def _unary(node: ast.Unary) -> ast.Node:
             return ast.BoolLit(span=node.span, value=value == 0)
         case "-" if value <= 1 << 63:
             return ast.IntLit(span=node.span, value=-value)
+        case "-":
+            sink.error("literal-overflow", "negative value will underflow", node.span)
+            return ast.IntLit(span=node.span, value=0)
         case "~" if value >= 0:
             return ast.IntLit(span=node.span, value=~value & HIGH)
         case "~":

@@ -49,9 +49,19 @@ class Scopes:
         self.captured: set[Variable] = set()
 
 
-def resolve(body: ast.Block, sink: DiagnosticSink, params: tuple[ast.Var, ...] = ()) -> Scopes:
-    """Resolves a body; ``params`` are the parameters of a function."""
+def resolve(
+    body: ast.Block,
+    sink: DiagnosticSink,
+    params: tuple[ast.Var, ...] = (),
+    predicate: ast.Expr | None = None,
+) -> Scopes:
+    """Resolves a body; ``params`` are the parameters of a function.
+
+    A predicate sees no variable of the body, as it comes before all of them.
+    """
     resolver = _Resolver(sink)
+    if predicate is not None:
+        resolver.predicate(predicate)
     return resolver.run(body, params)
 
 
@@ -63,6 +73,11 @@ class _Resolver:
         self.blocks: list[ast.Block] = []
         self.loops: list[ast.Stmt] = []
         self.for_depth = 0
+
+    def predicate(self, expr: ast.Expr) -> None:
+        self.frames.append({})
+        self.expression(expr)
+        self.frames.pop()
 
     def run(self, body: ast.Block, params: tuple[ast.Var, ...]) -> Scopes:
         self.frames.append({})
