@@ -84,8 +84,9 @@ class Builtin(Frozen):
 
 
 MODULES: Final = (
-    "aggregates", "clock", "compile_time", "lookups", "maps", "memory", "network", "printing", "probe", "process",
-    "stacks", "strings", "symbols", "system", "task",
+    "actions", "aggregates", "clock", "compile_time", "debug", "kfuncs", "lookups", "maps",
+    "memory", "network", "printing", "probe", "process", "stacks", "strings", "symbols", "system",
+    "task",
 )  # fmt: skip
 """Files of this package that declare builtins."""
 

@@ -153,6 +153,46 @@ def _lower_strncmp(lo: Lowering, call: BuiltinCall) -> ir.Value:
     return lo.strings_differ(call.args[0], call.args[1], count)
 
 
+def _memcmp_type(t: Typing, call: BuiltinCall) -> Type:
+    count = t.literal(call.args[2])
+    if isinstance(count, int) and count < 0:
+        return t.error(
+            "bad-argument", f"memcmp() expects a count that is not negative ({count} provided)",
+            call.span,
+        )  # fmt: skip
+    return I32
+
+
+def _lower_memcmp(lo: Lowering, call: BuiltinCall) -> ir.Value:
+    left, right, length = call.args
+    known = lo.literal(length)
+    if isinstance(known, int):
+        return lo.compare_bytes(left, right, known, max(known, 1))
+    # Behind the end of both values there is nothing to tell them apart.
+    limit = lo.env.config.max_strlen
+    if not any(isinstance(lo.type(node), Ptr) for node in (left, right)):
+        limit = max(lo.type(left).size, lo.type(right).size)
+    return lo.compare_bytes(left, right, _length(lo, length, limit), limit)
+
+
+def _concat_type(t: Typing, call: BuiltinCall) -> Type:
+    for arg in call.args:
+        found = t.found(arg)
+        if not isinstance(found, Str) and not (
+            isinstance(found, (Ptr, Array)) and _bytes_of(found)
+        ):
+            return t.error(
+                "bad-argument",
+                "string-like values must be either strings, arrays or pointers",
+                call.span,
+            )
+    return Str(length=t.env.config.max_strlen)
+
+
+def _concat_into(lo: Lowering, call: BuiltinCall, target: ir.Value) -> None:
+    lo.concatenate(call.args[0], call.args[1], target, lo.size_of(call))
+
+
 def _find_type(result: Type) -> TypeRule:
     def rule(t: Typing, call: BuiltinCall) -> Type:
         texts = [t.literal(a) for a in call.args]
@@ -194,6 +234,20 @@ STRCONTAINS = Builtin(
     returns=_find_type(BOOL),
     params=_TWO_TEXTS,
     lower=_lower_strcontains,
+)
+MEMCMP = Builtin(
+    name="memcmp",
+    doc="0 if the first n bytes of two values are equal, else the difference of those that differ.",
+    returns=_memcmp_type,
+    params=(Arg(name="a"), Arg(name="b"), Arg(name="n", kind="int")),
+    lower=_lower_memcmp,
+)
+STR_CONCAT = Builtin(
+    name="str_concat",
+    doc="Two texts as one.",
+    returns=_concat_type,
+    params=(Arg(name="a"), Arg(name="b")),
+    into=_concat_into,
 )
 STRCAP = Builtin(
     name="strcap",

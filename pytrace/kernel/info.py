@@ -207,4 +207,5 @@ FEATURES: Final = (
     "kprobe_session", "fentry", "uprobe", "uprobe_multi", "uprobe_ref_ctr", "iter", "perf_link",
     "map_batch", "cpu_v4", "cpu_v3", "probe_read_kernel", "task_kfuncs", "signal_thread",
 )  # fmt: skip
-"""Names that ``KernelInfo.supports`` knows; PYTRACE_MASK_FEATURES hides some of them."""
+"""Names that ``KernelInfo.supports`` knows, besides ``kfunc:PROG_TYPE_X:name``: whether progs of a
+type may call a kernel function by its name; PYTRACE_MASK_FEATURES hides some of them."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import struct
 
-from pytrace.base.errors import LoadError, NotSupported
+from pytrace.base.errors import LoadError, NotSupported, VerifierError
 from pytrace.linux import btf, closing, links, maps, perf, progs
 from pytrace.linux import uapi as u
 
@@ -99,7 +99,8 @@ class Features:
         """Whether it works and, if not, the kernel's reason in words."""
         known = self.cache.get(feature)
         if known is None:
-            known = self.cache[feature] = self._try(TRIALS[feature])
+            trial = TRIALS.get(feature) or _parametric(feature)
+            known = self.cache[feature] = self._try(trial)
         return known
 
     def leave(self, link: Link) -> None:
@@ -360,6 +361,30 @@ def _task_kfuncs(features: Features) -> None:
     drop = _copy(1, 0) + kfunc(release)
     code = _set(1, 1) + kfunc(find) + _insn(0x15, 0, offset=len(drop) // 8) + drop + _RETURN_0
     features.load(code).close()
+
+
+_NOT_ALLOWED = ("is not allowed", "invalid kernel function call")
+"""What the verifier says of a function that a kind of prog may not call (kernel/bpf/verifier.c,
+fetch_kfunc_meta, check_kfunc_call); arguments are looked at later."""
+
+
+def _parametric(feature: str) -> Callable[[Features], None]:
+    """``kfunc:PROG_TYPE_X:name``: progs of that type may call that kernel function."""
+    kind, _, rest = feature.partition(":")
+    prog_type, _, name = rest.partition(":")
+    if kind != "kfunc" or not name:
+        raise KeyError(feature)
+
+    def trial(features: Features) -> None:
+        _, number = features.function_id(name)
+        call = _insn(0x85, src=2, immediate=number)
+        try:
+            features.load(call + _RETURN_0, getattr(u, f"BPF_{prog_type}")).close()
+        except VerifierError as error:
+            if any(text in error.log for text in _NOT_ALLOWED):
+                raise
+
+    return trial
 
 
 def _btf(features: Features) -> None:

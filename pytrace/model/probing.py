@@ -52,6 +52,17 @@ class UserOperand(FrozenValue):
     deref: bool = False
 
 
+class UserPlace(FrozenValue):
+    """Where a probe of a file fires: at one of some file offsets of ``path``.
+
+    ``returned``: the prog runs when a function is left, and only the kernel knows its entry.
+    """
+
+    path: str
+    offsets: tuple[int, ...]
+    returned: bool = False
+
+
 class ProbeContext(Frozen):
     """Which builtins exist in a probe, with their types and where to load them.
 
@@ -64,7 +75,7 @@ class ProbeContext(Frozen):
     ``registers`` maps names for ``reg()`` to context loads.
     ``slots``: the context is an array of 8-byte slots, each loaded whole and narrowed then.
     ``iterates``: the prog runs for each of many objects, the context's second word, and once
-    more without one.
+    more without one. ``place`` is where a probe of a user space file fires.
     """
 
     space: str
@@ -80,6 +91,7 @@ class ProbeContext(Frozen):
     missing_args: bool = False
     slots: bool = False
     iterates: bool = False
+    place: UserPlace | None = None
 
     def value(self, name: str) -> CtxValue | UserOperand | None:
         return next((v for n, v in self.values if n == name), None)

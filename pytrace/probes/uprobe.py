@@ -5,7 +5,14 @@ from __future__ import annotations
 from pytrace.base.text import closest, is_wildcard, matches, parse_integer, why_no_integer
 from pytrace.base.types import USER
 from pytrace.kernel.info import Unknown
-from pytrace.model.probing import Attachment, ParseProblem, ProbeContext, ProgShape, Target
+from pytrace.model.probing import (
+    Attachment,
+    ParseProblem,
+    ProbeContext,
+    ProgShape,
+    Target,
+    UserPlace,
+)
 from pytrace.probes.provider import Item, Provider, parameters
 from pytrace.probes.registers import PT_REGS, arguments, registers, return_value
 
@@ -156,6 +163,7 @@ class UprobeProvider(Provider):
             registers=registers(arch),
             func="user",
             probetype=self.name,
+            place=_place(target, self.returns),
         )
 
     def shape(self, targets: Sequence[Target], kernel: KernelInfo) -> ProgShape:
@@ -223,6 +231,12 @@ class UretprobeProvider(UprobeProvider):
     aliases = ("ur",)
     doc = "A function's return in a program or library: uretprobe:target:function."
     returns = True
+
+
+def _place(target: Target, returned: bool) -> UserPlace:
+    path, _, offset = target.args[:3]
+    assert isinstance(path, str) and isinstance(offset, int)
+    return UserPlace(path=path, offsets=(offset,), returned=returned)
 
 
 def _functions(

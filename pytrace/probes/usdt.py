@@ -10,6 +10,7 @@ from pytrace.model.probing import (
     ProgShape,
     Target,
     UserOperand,
+    UserPlace,
 )
 from pytrace.probes.provider import Item, Provider
 from pytrace.probes.registers import PT_REGS, registers
@@ -103,6 +104,7 @@ class UsdtProvider(Provider):
             probetype=self.name,
             per_target=True,
             missing_args=True,
+            place=_place(target),
         )
 
     def shape(self, targets: Sequence[Target], kernel: KernelInfo) -> ProgShape:
@@ -121,6 +123,12 @@ class UsdtProvider(Provider):
             for usdt in info.usdt if info is not None else ():
                 if _fits(namespace, usdt.namespace) and _fits(name, usdt.name):
                     yield Item(text=f"usdt:{shown}:{usdt.namespace}:{usdt.name}")
+
+
+def _place(target: Target) -> UserPlace:
+    path, _, sites = target.args
+    assert isinstance(path, str) and isinstance(sites, tuple)
+    return UserPlace(path=path, offsets=tuple(offset for offset, _ in sites))
 
 
 def _fits(pattern: str, name: str) -> bool:

@@ -14,6 +14,7 @@ from pytrace.ir import nodes as ir
 from pytrace.ir.build import Builder
 from pytrace.model.compiled import LoadParam, MapSpec, SourceText
 from pytrace.model.events import CONTROL_HEADER, DATA_HEADER, EventSchema, RecordField, SpanRef
+from pytrace.semantics.lower import bytes as bytes_
 from pytrace.semantics.lower import events, maps, memory, stmts, strings, words
 from pytrace.semantics.merge import settled, value_type
 
@@ -232,6 +233,14 @@ class Lowering:
 
     def find_text(self, haystack: ast.Expr, needle: ast.Expr) -> ir.Value:
         return strings.find(self, haystack, needle)
+
+    def compare_bytes(
+        self, left: ast.Expr, right: ast.Expr, count: ir.Value | int, limit: int
+    ) -> ir.Value:
+        return bytes_.compare(self, left, right, count, limit)
+
+    def concatenate(self, left: ast.Expr, right: ast.Expr, target: ir.Value, size: int) -> None:
+        bytes_.concatenate(self, left, right, target, size)
 
     def memory_argument(self, node: ast.Expr) -> Place:
         """Where the bytes are that a pointer, array or string argument stands for."""

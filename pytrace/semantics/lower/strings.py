@@ -270,27 +270,27 @@ def find(lo: Lowering, haystack: ast.Expr, needle: ast.Expr) -> ir.Value:
     with b.block() as place:
         b.set(hit, 1)
         with b.block() as letter:
-            wanted = _byte(lo, slots[1], b.get(step), sizes[1])
+            wanted = byte(lo, slots[1], b.get(step), sizes[1])
             with b.when(b.negate(wanted)):
                 b.jump("break")
             index = b.add(b.get(at), b.get(step))
             with b.when(b.compare("uge", index, sizes[0])):
                 b.set(hit, 0)
                 b.jump("break")
-            with b.when(b.compare("ne", _byte(lo, slots[0], index, sizes[0]), wanted)):
+            with b.when(b.compare("ne", byte(lo, slots[0], index, sizes[0]), wanted)):
                 b.set(hit, 0)
                 b.jump("break")
         b.repeat(step, 0, sizes[1], letter[0])
         with b.when(b.get(hit)):
             b.set(result, b.get(at))
             b.jump("break")
-        with b.when(b.negate(_byte(lo, slots[0], b.get(at), sizes[0]))):
+        with b.when(b.negate(byte(lo, slots[0], b.get(at), sizes[0]))):
             b.jump("break")
     b.repeat(at, 0, sizes[0], place[0])
     return b.get(result)
 
 
-def _byte(lo: Lowering, slot: ir.Slot, index: ir.Value, size: int) -> ir.Value:
+def byte(lo: Lowering, slot: ir.Slot, index: ir.Value, size: int) -> ir.Value:
     """A byte of a slot by a run-time index, which the verifier sees stay inside."""
     b = lo.b
     inside = b.compare("ult", index, size)
