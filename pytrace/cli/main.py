@@ -22,12 +22,12 @@ READER_GONE: Final = 141
 """Exit codes of an internal error, and as a shell shows death by SIGINT and by SIGPIPE."""
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, *, after: Callable[[], None] | None = None) -> int:
     """Run the command with ``argv`` (without the command's name); gives the exit code.
 
     Without ``argv`` this is the installed command: it takes the words from the interpreter and
     ends the process itself, without the interpreter's tidying up, which takes longer than many a
-    script (everything that others see is written and closed by then).
+    script (everything that others see is written and closed by then). ``after`` is called before.
     """
     if argv is not None:
         return guarded(lambda: dispatch(argv))
@@ -37,6 +37,8 @@ def main(argv: list[str] | None = None) -> int:
             stream.flush()
         except (OSError, ValueError):
             code = code or READER_GONE
+    if after is not None:
+        after()
     os._exit(code & 0xFF)
 
 

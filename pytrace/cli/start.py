@@ -54,12 +54,17 @@ def start() -> int:
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     gc.set_threshold(_OBJECTS_A_COLLECTION)
-    sys.path.append(__file__.rsplit("/", 3)[0])
+    root = __file__.rsplit("/", 3)[0]
+    sys.path.append(root)
     sys.meta_path.append(SiteOnDemand())
     sys.argv[0] = "pytrace"
+    from pytrace.cli.bundle import Bundle
+
+    bundle = Bundle(root)
+    sys.meta_path.insert(0, bundle)
     from pytrace.cli.main import main
 
-    return main()
+    return main(after=bundle.save)
 
 
 if __name__ == "__main__":

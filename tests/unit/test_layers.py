@@ -82,7 +82,7 @@ SLOW = frozenset(
 )
 RUN_PATH = (
     "pytrace base model builtins probes linux output runtime cache api "
-    "kernel.info kernel.live kernel.live_types cli.main cli.run cli.start"
+    "kernel.info kernel.live kernel.live_types cli.bundle cli.main cli.run cli.start"
 ).split()
 # Where a cached run enters; what these import at module level is imported by every run.
 ENTRANCES = ("cli.start", "cli.main", "cli.run")

@@ -34,7 +34,7 @@ LINKED = ("grammar", "codegen", "stdlib")
 STAND_IN = """
 import json, sys
 
-def main(argv=None):
+def main(argv=None, after=None):
     args = sys.argv[1:] if argv is None else argv
     if args[:1] == ["import"]:
         __import__(args[1])
