@@ -17,7 +17,10 @@ else:
 
 ROOT = Path(__file__).resolve().parents[2]
 FEATURES = ROOT / "tests" / "features.toml"
-PASSING = ROOT / "tests" / "conformance" / "passing.txt"
+PASSING = (
+    ROOT / "tests" / "conformance" / "passing.txt",
+    ROOT / "tests" / "conformance" / "passing-guest.txt",
+)
 
 # Group letter -> number of features; ids run from 01 without a gap.
 GROUPS = {
@@ -65,17 +68,32 @@ def functions_of(path: Path) -> set[str]:
 
 
 def passing_cases() -> set[str]:
-    """Ids of tests/conformance/passing.txt: whole lines, blanks and # inside them included; a
+    """Ids of the lists of conformance cases: whole lines, blanks and # inside them included; a
     line that begins with # is a comment."""
-    if not PASSING.exists():
-        return set()
-    lines = PASSING.read_text(encoding="utf-8").splitlines()
+    texts = [path.read_text(encoding="utf-8") for path in PASSING if path.exists()]
+    lines = [line for text in texts for line in text.splitlines()]
     return {line for line in lines if line and not line.startswith("#")}
+
+
+def cases_of_tables() -> dict[str, set[str]]:
+    """Names behind the brackets of tests that run a table of cases, by the tests' file."""
+    from tests.golden import test_golden
+    from tests.self import test_self
+    from tests.unit import test_mistakes
+
+    return {
+        "tests/golden/test_golden.py": {repr(case) for case in test_golden.CASES},
+        "tests/self/test_self.py": {f"{s.stem}-{name}" for s, name in test_self.names()},
+        "tests/unit/test_mistakes.py": {
+            mistake.name.replace(" ", "-") for mistake in test_mistakes.MISTAKES
+        },
+    }
 
 
 def missing_tests(features: dict[str, dict[str, Any]]) -> list[str]:
     """`ID: entry` for every entry that names nothing that exists."""
     conformance = passing_cases()
+    tables = cases_of_tables()
     known: dict[str, set[str]] = {}
     missing = []
     for name, feature in features.items():
@@ -88,7 +106,10 @@ def missing_tests(features: dict[str, dict[str, Any]]) -> list[str]:
                 if path not in known:
                     in_tests = path.startswith("tests/") and file.is_file()
                     known[path] = functions_of(file) if in_tests else set()
-                found = function.split("[")[0] in known[path]
+                name, bracket, case = function.partition("[")
+                found = name in known[path]
+                if found and bracket and path in tables:
+                    found = case.removesuffix("]") in tables[path]
             if not found:
                 missing.append(f"{name}: {entry}")
     return missing
@@ -106,6 +127,7 @@ def test_every_named_test_exists(features: dict[str, dict[str, Any]]) -> None:
         "tests/unit/test_features.py::functions_of",
         "pytrace/__init__.py::__getattr__",
         "conformance:no-such-case",
+        "tests/self/test_self.py::test_of_the_language[maps-no_such_test]",
     ],
 )
 def test_a_name_that_names_nothing_is_found_out(entry: str) -> None:
