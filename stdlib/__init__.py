@@ -9,4 +9,5 @@ LIBRARY = ("base.bt",)
 def sources() -> tuple[tuple[str, bytes], ...]:
     """Name and text of each library file, as diagnostics name it."""
     directory = __file__.rpartition("/")[0]
-    return tuple((f"stdlib/{name}", __loader__.get_data(f"{directory}/{name}")) for name in LIBRARY)
+    loader = globals()["__loader__"]
+    return tuple((f"stdlib/{name}", loader.get_data(f"{directory}/{name}")) for name in LIBRARY)

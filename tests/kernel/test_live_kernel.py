@@ -19,7 +19,8 @@ from pytrace.kernel.btf_index import BtfError
 from pytrace.kernel.elf import Elf
 from pytrace.kernel.info import Unknown
 from pytrace.kernel.kallsyms import Kallsyms
-from pytrace.kernel.live import LiveKernel, LiveTypes, open_elf
+from pytrace.kernel.live import LiveKernel, open_elf
+from pytrace.kernel.live_types import LiveTypes
 from pytrace.kernel.record import RecordingKernel
 from pytrace.linux import maps, progs
 from pytrace.linux import uapi as u
