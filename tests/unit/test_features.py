@@ -106,8 +106,8 @@ def missing_tests(features: dict[str, dict[str, Any]]) -> list[str]:
                 if path not in known:
                     in_tests = path.startswith("tests/") and file.is_file()
                     known[path] = functions_of(file) if in_tests else set()
-                name, bracket, case = function.partition("[")
-                found = name in known[path]
+                whole, bracket, case = function.partition("[")
+                found = whole in known[path]
                 if found and bracket and path in tables:
                     found = case.removesuffix("]") in tables[path]
             if not found:
