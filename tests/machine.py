@@ -132,11 +132,14 @@ FEATURES = {
     "busybox": Feature("install", DEPS, command("busybox")),
     "mke2fs": Feature("install", DEPS, no_mke2fs),
     "ldd": Feature("install", DEPS, command("ldd")),
+    "xz": Feature("install", DEPS, command("xz")),
     # Found by asking apt, in the tests that need it.
     "guest-kernel": Feature("install", "a Debian archive that apt-get can reach"),
     "root": Feature("rights", "sudo make test", no_rights),
     "tracefs": Feature("rights", "sudo make test, with tracefs mounted", no_tracefs),
     "btf": Feature("kernel", KERNEL, no_btf),
+    "probe_write_user": Feature("kernel", KERNEL),
+    "all-symbols": Feature("kernel", "a kernel with CONFIG_KALLSYMS_ALL"),
     "cpu_v4": Feature("kernel", KERNEL, no_cpu_v4),
     "conformance-cases": Feature("data", "PYTRACE_CONFORMANCE=DIRECTORY", no_conformance_cases),
     # Found by trying, in the tests that need them.

@@ -19,7 +19,8 @@ from tests import machine
 
 TESTS = Path(__file__).resolve().parent
 # Directory of tests -> what each test in it needs.
-DIRECTORIES = {"kernel": ("root",), "self": ("root",), "vm": ("qemu", "busybox", "mke2fs", "ldd")}
+GUESTS = ("qemu", "busybox", "mke2fs", "ldd", "xz")
+DIRECTORIES = {"kernel": ("root",), "self": ("root",), "vm": GUESTS}
 EXCUSED = ("kernel", "data")
 REASON = re.compile(r"needs (?P<name>[\w-]+)(?:: *(?P<why>.*))?$", re.DOTALL)
 

@@ -75,7 +75,7 @@ def test_where_tasks_cannot_be_looked_up() -> None:
 
 def test_percpu_variables() -> None:
     if " __per_cpu_offset\n" not in Path("/proc/kallsyms").read_text():
-        pytest.skip("needs __per_cpu_offset in kallsyms (CONFIG_KALLSYMS_ALL)")
+        pytest.skip("needs all-symbols: kallsyms has no __per_cpu_offset")
     script = (
         'begin { $n = percpu_kaddr("process_counts"); print($n != 0);'
         ' print(percpu_kaddr("process_counts", cpu) == $n);'
