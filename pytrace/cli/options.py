@@ -174,7 +174,7 @@ def _include_file(options: Options, value: str) -> None:
 
 
 def _debuginfo(options: Options, value: str) -> None:
-    options.debuginfo = value
+    options.debuginfo += f":{value}" if options.debuginfo else value
 
 
 def _traceable(options: Options, value: str) -> None:

@@ -376,15 +376,20 @@ def parse_notes(raw: bytes, order: str) -> Iterator[tuple[bytes, int, bytes]]:
 def debug_candidates(
     path: str, build_id: str, link: tuple[str, int] | None, roots: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Where gdb's rules look for separate debug information, in order, below each root."""
+    """Where gdb's rules look for separate debug information, in order, below each root.
+
+    A root that is a relative path counts from the file's own directory, as elfutils has it.
+    """
     found = []
     directory = path.rpartition("/")[0]
-    for root in roots:
+    whole = [root if root.startswith("/") else f"{directory}/{root}" for root in roots]
+    for root in whole:
         if len(build_id) > 2:
             found.append(f"{root}/.build-id/{build_id[:2]}/{build_id[2:]}.debug")
     if link and "/" not in link[0]:
         found += [f"{directory}/{link[0]}", f"{directory}/.debug/{link[0]}"]
-        found += [f"{root}{directory}/{link[0]}" for root in roots]
+        found += [f"{root}{directory}/{link[0]}" for root in roots if root.startswith("/")]
+        found += [f"{root}/{link[0]}" for root in whole]
     return tuple(name for name in found if name != path)
 
 

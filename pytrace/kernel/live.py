@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from pytrace.base.types import EnumDef, StructDef, Type
+    from pytrace.kernel.debug_files import DebugFiles
     from pytrace.kernel.functions import FunctionList
     from pytrace.kernel.info import BinaryInfo, CppFunction, FuncProto, FuncText, TracepointFormat
     from pytrace.kernel.texts import KernelTypeTexts
@@ -72,6 +73,8 @@ class LiveKernel:
         self._binaries: dict[str, BinaryInfo | None] = {}
         self._targets = TargetResolver()
         self._texts: KernelTypeTexts | None = None
+        self._debug: DebugFiles | None = None
+        self._addresses: dict[str, dict[str, int]] = {}
 
     def identity(self) -> KernelIdentity:
         if self._identity is None:
@@ -351,7 +354,37 @@ class LiveKernel:
         return self.texts().definitions(word, pattern)
 
     def user_function_text(self, path: str, symbol: str) -> FuncText | None | Unknown:
-        return Unknown(reason=f'No DWARF found for "{path}"')
+        from pytrace.kernel.dwarf import DwarfError
+        from pytrace.kernel.dwarf_text import function_text
+
+        info = self.binary(path)
+        try:
+            file = self.debug_files().dwarf(path)
+            if info is None or file is None:
+                return Unknown(reason=f'No DWARF found for "{path}"')
+            address = self._address_in(info, symbol)
+            die = file.function(address) if address is not None else None
+            return function_text(die) if die is not None else None
+        except DwarfError as error:
+            return Unknown(reason=f'No usable DWARF found for "{path}": {error}')
+
+    def _address_in(self, info: BinaryInfo, symbol: str) -> int | None:
+        """The address of a function; from the second one of a file on, all are kept at hand."""
+        known = self._addresses.get(info.path)
+        if known is None:
+            self._addresses[info.path] = {}
+            found = info.symbol(symbol)
+            return found.address if found is not None else None
+        if not known:
+            known.update((s.name, s.address) for s in reversed(info.symbols))
+        return known.get(symbol)
+
+    def debug_files(self) -> DebugFiles:
+        if self._debug is None:
+            from pytrace.kernel.debug_files import DebugFiles
+
+            self._debug = DebugFiles(open_elf, self._debug_roots)
+        return self._debug
 
 
 def read_identity() -> KernelIdentity:

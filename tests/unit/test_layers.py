@@ -61,8 +61,8 @@ OS_MODULES = frozenset(
 )
 OS_CALLS = frozenset({"open", "input", "breakpoint"})
 OS_ROOMS = (
-    "linux runtime cli cache kernel.demangle kernel.live kernel.live_types kernel.snapshot "
-    "kernel.targets kernel.witness"
+    "linux runtime cli cache kernel.debug_files kernel.demangle kernel.live kernel.live_types "
+    "kernel.snapshot kernel.targets kernel.witness"
 ).split()
 # Module -> what else it may use, and only there.
 OS_EXCEPTIONS = {

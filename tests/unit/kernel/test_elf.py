@@ -180,7 +180,10 @@ def test_where_separate_debug_files_lie() -> None:
         "/usr/bin/app.debug",
         "/usr/bin/.debug/app.debug",
         "/usr/lib/debug/usr/bin/app.debug",
+        "/usr/lib/debug/app.debug",
     )
+    beside = debug_candidates("/usr/bin/app", "", ("app.debug", 1), ("./symbols",))
+    assert beside[-1] == "/usr/bin/./symbols/app.debug"
     assert debug_candidates("/usr/bin/app", "", None, ("/usr/lib/debug",)) == ()
 
 
