@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytrace.base.diagnostics import DiagnosticSink
+    from pytrace.base.source import Span
 
 LOW, HIGH = -(1 << 63), (1 << 64) - 1
 
@@ -84,7 +85,19 @@ def _binary(node: ast.Binary, sink: DiagnosticSink) -> ast.Node:
                 return ast.BoolLit(span=node.span, value=_COMPARE[node.op](left.value, right.value))
             if node.op not in ("&&", "||"):
                 sink.error("bad-operand", "illegal literal operation with strings", node.span)
+        case (ast.StrLit() as text, ast.IntLit() as skip) | (
+            ast.IntLit() as skip,
+            ast.StrLit() as text,
+        ) if node.op == "+" and skip.value >= 0:
+            return skipped(text.value, skip.value, node.span, sink)
     return node
+
+
+def skipped(text: bytes, count: int, span: Span, sink: DiagnosticSink) -> ast.StrLit:
+    """A literal string without its first bytes."""
+    if count >= len(text):
+        sink.warn("empty-string", "literal string will always be empty", span)
+    return ast.StrLit(span=span, value=text[count:])
 
 
 def _numbers(

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
     from pytrace.base.diagnostics import DiagnosticSink
 
-Macros = dict[str, list[ast.Macro]]
+    Library = Mapping[str, Sequence[ast.Macro]]
 
 RAW_PREFIX = "__builtin_"
 """Scripts may name a builtin so that no macro of theirs comes between."""
 
 
-def collect(macros: Sequence[ast.Macro], library: Mapping[str, Sequence[ast.Macro]]) -> Macros:
+def collect(macros: Sequence[ast.Macro], library: Library) -> Library:
     """Macros by name: the script's own before those of the library."""
-    found: Macros = {}
+    found: dict[str, list[ast.Macro]] = {}
     for macro in macros:
         found.setdefault(macro.name, []).append(macro)
     for name, known in library.items():
@@ -48,7 +48,24 @@ def check(macros: Sequence[ast.Macro], sink: DiagnosticSink) -> None:
                 macro.span,
                 labels=[("This is the original definition.", twin.span)],
             )
+        _check_parameters(macro, sink)
         _check_jumps(macro.body, sink)
+
+
+_PARAMETERS = {"var": "Variable", "map": "Map", "expr": "Ident"}
+
+
+def _check_parameters(macro: ast.Macro, sink: DiagnosticSink) -> None:
+    seen = set()
+    for param in macro.params:
+        if (param.kind, param.name) in seen:
+            sink.error(
+                "macro-parameter",
+                f"{_PARAMETERS[param.kind]} for macro argument has already been used:"
+                f" {'$' if param.kind == 'var' else ''}{param.name}",
+                param.span,
+            )
+        seen.add((param.kind, param.name))
 
 
 def _check_jumps(node: ast.Node, sink: DiagnosticSink) -> None:
@@ -109,13 +126,20 @@ def _placed(node: ast.Node, span: Span) -> ast.Node:
 class Expander:
     """Expands the macro calls of one program.
 
-    A call that fits no macro but names one of ``builtins`` is left to them.
+    A call that fits no macro but names one of ``builtins`` is left to them. Macros of the library
+    see none of the script's.
     """
 
     def __init__(
-        self, macros: Macros, sink: DiagnosticSink, builtins: Mapping[str, object]
+        self,
+        macros: Sequence[ast.Macro],
+        library: Library,
+        sink: DiagnosticSink,
+        builtins: Mapping[str, object],
     ) -> None:
-        self.macros = macros
+        self.macros: Library = collect(macros, library)
+        self.library = library
+        self.own = {id(m) for m in macros}
         self.sink = sink
         self.builtins = builtins
         self.count = 0
@@ -136,13 +160,16 @@ class Expander:
         return replace(program, items=tuple(items))
 
     def expand(self, node: ast.Node, chain: tuple[ast.Macro, ...]) -> ast.Node:
+        known = self.macros if not chain or id(chain[-1]) in self.own else self.library
+
         def visit(found: ast.Node) -> ast.Node:
             if isinstance(found, (ast.Call, ast.Ident)):
                 name = found.name.removeprefix(RAW_PREFIX)
-                raw = name != found.name and name in self.builtins
-                if name in self.macros and not raw:
+                raw = name != found.name
+                meant = (self.library if raw else known).get(name)
+                if meant and not (raw and name in self.builtins):
                     args = found.args if isinstance(found, ast.Call) else ()
-                    return self._call(found, name, args, chain)
+                    return self._call(found, meant, args, chain)
             return found
 
         return transform(node, visit)
@@ -152,13 +179,14 @@ class Expander:
     def _call(
         self,
         node: ast.Call | ast.Ident,
-        name: str,
+        meant: Sequence[ast.Macro],
         args: Sequence[ast.Expr | ast.TypeExpr],
         chain: tuple[ast.Macro, ...],
     ) -> ast.Node:
-        fitting = [m for m in self.macros[name] if _fits(m, args)]
+        name = meant[0].name
+        fitting = [m for m in meant if _fits(m, args)]
         if not fitting:
-            return node if name in self.builtins else self._no_match(node, name, args)
+            return node if name in self.builtins else self._no_match(node, meant, args)
         macro = max(fitting, key=_specificity)
         if macro in chain:
             calls = " > ".join(m.name for m in (*chain[chain.index(macro) :], macro))
@@ -178,12 +206,16 @@ class Expander:
         return ast.BlockExpr(span=node.span, body=expanded)
 
     def _no_match(
-        self, node: ast.Call | ast.Ident, name: str, args: Sequence[ast.Expr | ast.TypeExpr]
+        self,
+        node: ast.Call | ast.Ident,
+        meant: Sequence[ast.Macro],
+        args: Sequence[ast.Expr | ast.TypeExpr],
     ) -> ast.Node:
-        labels = _why_not(min(self.macros[name], key=lambda m: _distance(m, args)), args)
+        closest = min(meant, key=lambda m: _distance(m, args))
+        labels = _why_not(closest, args)
         self.sink.error(
             "macro-arguments",
-            f"Call to {name}() has arguments that do not match any definition.",
+            f"Call to {closest.name}() has arguments that do not match any definition.",
             node.span,
             labels=labels,
         )
@@ -213,21 +245,21 @@ class _Instantiation:
         return self.copy(self.macro.body)
 
     def copy(self, node: ast.Node) -> ast.Node:
-        """A fresh copy of a node of the body; arguments are copied as they stand at the call."""
+        """A fresh copy of a node of the body; arguments come from where their parameter stands."""
         match node:
             case ast.Ident() if node.name in self.exprs:
-                return _fresh(self.exprs[node.name], self.call)
+                return _fresh(self.exprs[node.name], self.span(node.span))
             case ast.NamedType() if node.name in self.exprs:
-                argument = self.exprs[node.name]
+                argument = _fresh(self.exprs[node.name], self.span(node.span))
                 if isinstance(argument, ast.TypeofType):
-                    return _fresh(argument, self.call)
-                return ast.TypeofType(span=node.span, operand=_fresh(argument, self.call))  # type: ignore[arg-type]
+                    return argument
+                return ast.TypeofType(span=self.span(node.span), operand=argument)  # type: ignore[arg-type]
             case ast.Var() if node.name in self.variables:
-                return _fresh(self.variables[node.name], self.call)
+                return replace(self.variables[node.name], span=self.span(node.span))
             case ast.Var():
                 return ast.Var(span=self.span(node.span), name=f"{node.name}#{self.number}")
             case ast.Map() if node.name in self.maps:
-                return _fresh(self.maps[node.name], self.call)
+                return replace(self.maps[node.name], span=self.span(node.span))
             case ast.Map():
                 self.sink.error(
                     "unhygienic",
@@ -236,9 +268,9 @@ class _Instantiation:
                     self.span(node.span),
                 )
             case ast.Cast():
-                self._check_type(node.type)
+                node = replace(node, type=self._type(node.type, node.type))
             case ast.Let() if node.type is not None and node.var.name not in self.variables:
-                self._check_type(node.type)
+                node = replace(node, type=self._type(node.type, node.type))
             case ast.Let() if node.var.name in self.variables:
                 self.sink.error(
                     "shadowing",
@@ -257,14 +289,15 @@ class _Instantiation:
             values[name] = value
         return type(node)(**values)  # type: ignore[arg-type]
 
-    def _check_type(self, whole: ast.TypeExpr) -> None:
-        """A parameter that stands for a type must be given one."""
-        node = whole
-        while isinstance(node, (ast.PointerType, ast.ArrayType)):
-            node = node.base
+    def _type(self, node: ast.TypeExpr, whole: ast.TypeExpr) -> ast.TypeExpr:
+        """A type of a cast or declaration: parameters in it take the names of types as well."""
+        if isinstance(node, (ast.PointerType, ast.ArrayType)):
+            return replace(node, base=self._type(node.base, whole))
         if not isinstance(node, ast.NamedType):
-            return
+            return node
         given = self.exprs.get(node.name)
+        if isinstance(given, ast.Ident):
+            return replace(node, name=given.name)
         if given is not None and not isinstance(given, ast.TypeofType):
             self.sink.error(
                 "macro-type",
@@ -272,20 +305,23 @@ class _Instantiation:
                 f" which makes up the type '{whole.span.text.strip()}'",
                 given.span,
             )
+        return node
 
     def span(self, span: Span) -> Span:
         return replace(span, expanded_from=self.call)
 
 
-def _fresh(node: ast.Node, call: Span) -> ast.Node:
-    """A copy of an argument, since one node may stand only once in a tree."""
+def _fresh(node: ast.Node, use: Span) -> ast.Node:
+    """A copy of an argument for one use of its parameter, as a node stands only once in a tree."""
     values: dict[str, object] = {}
     for name in node.__fields__:
         value = getattr(node, name)
-        if isinstance(value, ast.Node):
-            value = _fresh(value, call)
+        if isinstance(value, Span):
+            value = replace(value, expanded_from=use)
+        elif isinstance(value, ast.Node):
+            value = _fresh(value, use)
         elif isinstance(value, tuple):
-            value = tuple(_fresh(v, call) if isinstance(v, ast.Node) else v for v in value)
+            value = tuple(_fresh(v, use) if isinstance(v, ast.Node) else v for v in value)
         values[name] = value
     return type(node)(**values)  # type: ignore[arg-type]
 
@@ -332,9 +368,10 @@ def _why_not(
     for param, arg in zip(macro.params, args):
         if not _accepts(param, arg):
             wanted = "map for arg " if param.kind == "map" else "variable for arg $"
+            kinds = {ast.Var: "a variable", ast.Map: "a map"}
             text = (
                 f"Mismatched arg. {macro.name}() expects a {wanted}{param.name}"
-                " but got an expression."
+                f" but got {kinds.get(type(arg), 'an expression')}."
             )
             labels.append((text, arg.span))
             labels.append(("This is the argument in the closest definition.", param.span))

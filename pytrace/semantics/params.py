@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pytrace.base.frozen import replace
 from pytrace.frontend import ast, literals
 from pytrace.frontend.walk import transform
+from pytrace.semantics.fold import skipped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,7 +97,7 @@ def _text_of(node: ast.Node, parameters: _Parameters) -> bytes | None:
             return parameters.text(node.index).encode("utf-8", "surrogateescape")
         case ast.Binary(op="+", left=ast.Param() as param, right=ast.IntLit() as skip):
             raw = parameters.text(param.index).encode("utf-8", "surrogateescape")
-            return raw[skip.value :]
+            return skipped(raw, skip.value, node.span, parameters.sink).value
     return None
 
 

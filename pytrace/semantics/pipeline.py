@@ -108,9 +108,8 @@ def _expand(
     dump("parse", program)
     tree = params.substitute(program, parameters, sink)
     macros.check(tree.macros, sink)
-    table = macros.collect(tree.macros, library)
     tree = macros.expand_defines(tree, env.defines)
-    tree = macros.Expander(table, sink, env.builtins).program(tree)
+    tree = macros.Expander(tree.macros, library, sink, env.builtins).program(tree)
     dump("macros", tree)
     if sink.failed:
         return None
