@@ -141,7 +141,7 @@ def _generate(
     options = CodegenOptions(
         version=__version__,
         arch=kernel.identity().arch,
-        cpu="v3",
+        cpu=_cpu(kernel),
         on_stack_limit=config.on_stack_limit,
         config=config.run_values(),
         structs=lowered.structs,
@@ -161,6 +161,14 @@ def _generate(
 
 def _titled(title: str, width: int, text: str) -> str:
     return f"\n{title}\n{'-' * width}\n\n{text}"
+
+
+def _cpu(kernel: KernelInfo) -> str:
+    """The newest instruction set that this kernel takes (v4: Linux 6.6, v3: 5.12)."""
+    for level in ("v4", "v3"):
+        if kernel.supports(f"cpu_{level}"):
+            return level
+    return "v2"
 
 
 def _features(module: ir.Module, kernel: KernelInfo) -> frozenset[str]:

@@ -27,8 +27,8 @@ LATENCY = (
 
 COUNTS = {
     f"{OPENAT} {{ }}": 2,
-    f"{OPENAT} {{ @ = count(); }}": 18,
-    f"{READ} {{ @ = sum(args.count); }}": 18,
+    f"{OPENAT} {{ @ = count(); }}": 16,
+    f"{READ} {{ @ = sum(args.count); }}": 16,
     f"{READ} {{ @ = hist(args.count); }}": 58,
     f"{READ} {{ @ = lhist(args.count, 0, 4096, 256); }}": 31,
     f"{OPENAT} {{ @[pid] = count(); }}": 69,
