@@ -180,6 +180,13 @@ def _needs(f: FunctionText, instr: ir.Instruction) -> bool:
     return any(_needs(f, inner) for block in blocks(instr) for inner in block.instrs)
 
 
+def _submits(instr: ir.Instruction, record: ir.Instr) -> bool:
+    """Does an instruction hand over a record, or one inside it?"""
+    if isinstance(instr, ir.Submit):
+        return instr.record is record
+    return any(_submits(inner, record) for block in blocks(instr) for inner in block.instrs)
+
+
 def _first_need(f: FunctionText, block: ir.Block) -> ir.Instr | None:
     """The instruction before which memory is taken: as deep in branches as all uses allow."""
     while True:
@@ -187,6 +194,10 @@ def _first_need(f: FunctionText, block: ir.Block) -> ir.Instr | None:
         if not needing:
             return None
         first = needing[0]
+        record = next((i for i in block.instrs if _submits(first, i)), None)
+        if record is not None:
+            # Where no memory is free the prog ends, which it may not while it holds a record.
+            return record
         if len(needing) > 1 or not isinstance(first, ir.If):
             return first
         branches = [b for b in blocks(first) if any(_needs(f, i) for i in b.instrs)]

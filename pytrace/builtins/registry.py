@@ -85,8 +85,8 @@ class Builtin(Frozen):
 
 MODULES: Final = (
     "actions", "aggregates", "clock", "compile_time", "debug", "kfuncs", "lookups", "maps",
-    "memory", "network", "printing", "probe", "process", "stacks", "strings", "symbols", "system",
-    "task",
+    "memory", "network", "objects", "printing", "probe", "process", "stacks", "strings", "symbols",
+    "system", "task",
 )  # fmt: skip
 """Files of this package that declare builtins."""
 

@@ -157,5 +157,6 @@ def refusal(error: VerifierError, verbose: bool, color: bool) -> str:
     text = f"ERROR: {error}\n"
     if error.summary:
         reason = Diagnostic(severity=ERROR, code="verifier", message=error.summary, span=error.span)
-        text = f"{render(reason, color=color)}{text}"
+        told = render(reason, color=color)
+        text = told if error.summary == str(error) else f"{told}{text}"
     return f"{error.log.rstrip()}\n{text}" if verbose else text

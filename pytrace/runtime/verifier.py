@@ -25,14 +25,52 @@ def explain(
     from pytrace.runtime.loader import failure_text
 
     span = _span_of_insn(error.log, compiled, lines) or _span_of_comment(error.log, compiled)
+    text, summary = failure_text(prog, error.errno), error.summary
+    helper = refused_helper(error.log)
+    if helper:
+        text = summary = f"helper {helper} not allowed in probe"
+        span = _call_at(span) if span is not None else None
     return VerifierError(
-        failure_text(prog, error.errno),
-        errno=error.errno,
-        prog=prog,
-        log=error.log,
-        summary=error.summary,
-        span=span,
+        text, errno=error.errno, prog=prog, log=error.log, summary=summary, span=span
     )
+
+
+def refused_helper(log: str) -> str:
+    """The helper that this kind of prog, or a prog at this place, may not call; empty if the
+    refusal is another one (kernel/bpf/verifier.c, check_helper_call)."""
+    last_call = ""
+    for line in log.splitlines():
+        if " call " in line and "#" in line:
+            last_call = line.rpartition(" call ")[2].partition("#")[0]
+        elif "cannot use helper " in line:
+            return line.rpartition("cannot use helper ")[2].partition("#")[0]
+        elif line.startswith("helper call is not allowed in probe"):
+            return last_call
+    return ""
+
+
+def _call_at(span: Span) -> Span:
+    """What begins where a span does: a name, with its arguments if there are any."""
+    raw = span.source.text
+    end, depth, quoted = span.start, 0, False
+    while end < span.end:
+        byte = raw[end : end + 1]
+        if quoted:
+            end += byte == b"\\"
+            quoted = byte != b'"'
+        elif byte == b'"':
+            quoted = True
+        elif byte == b"(":
+            depth += 1
+        elif byte == b")":
+            depth -= 1
+            if depth <= 0:
+                end += depth == 0
+                break
+        elif not depth and not (byte.isalnum() or byte == b"_"):
+            break
+        end += 1
+    return Span(source=span.source, start=span.start, end=max(end, span.start + 1))
 
 
 def last_insn(log: str) -> int | None:

@@ -8,12 +8,13 @@ import pytest
 
 from pytrace.base.frozen import replace
 from pytrace.base.source import SourceFile, Span
+from pytrace.base.types import U64
 from pytrace.codegen.object import parse
 from pytrace.codegen.program import deepest_chain
 from pytrace.codegen.scratch import ScratchTooLargeError
 from pytrace.ir import nodes as ir
 from pytrace.ir.build import Builder
-from pytrace.model.events import SKIPPED_OFFSET
+from pytrace.model.events import SKIPPED_OFFSET, EventSchema, RecordField
 from tests.kernel.codegen_run import (
     RESULT,
     Loaded,
@@ -174,6 +175,29 @@ def test_a_prog_that_does_not_come_to_a_large_slot_makes_no_look_up() -> None:
     with Loaded(program) as loaded:
         loaded.run("prog", 1, 1)
         assert loaded.results(2) == (3, 1)
+
+
+def test_memory_for_what_goes_into_a_record_is_taken_before_the_record() -> None:
+    """A prog that finds no memory ends, which it may not while it holds a record."""
+    event = EventSchema(
+        id=0,
+        handler="printing:printf",
+        fields=(RecordField(type=U64, offset=8),),
+        size=16,
+    )
+    b = Builder()
+    record = b.reserve(0)
+    with b.when(b.negate(b.is_null(record))):
+        large = b.slot("large", 2048)
+        b.zero(b.address(large), 2048)
+        b.store(b.address(large), 8, 8, 42)
+        b.store(record, 8, 8, b.load(b.address(large), 8, 8))
+        b.submit(record)
+    with Loaded(compile_checked(module(prog(b.finish()), events=(event,)))) as loaded:
+        loaded.run()
+        assert [struct.unpack_from("=Q", r, 8) for _, r in loaded.rings[".events"].read()] == [
+            (42,)
+        ]
 
 
 def test_too_much_memory_is_an_error_for_people() -> None:

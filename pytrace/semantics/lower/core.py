@@ -234,6 +234,9 @@ class Lowering:
     def find_text(self, haystack: ast.Expr, needle: ast.Expr) -> ir.Value:
         return strings.find(self, haystack, needle)
 
+    def object_pointer(self, node: ast.Expr) -> tuple[ir.Value, int]:
+        return memory.object_pointer(self, node)
+
     def compare_bytes(
         self, left: ast.Expr, right: ast.Expr, count: ir.Value | int, limit: int
     ) -> ir.Value:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytrace.base.types import (
+    CONTEXT,
     Array,
     Buf,
     Field,
@@ -83,11 +84,49 @@ def _through_pointers(lo: Lowering, node: ast.Expr, base: Type) -> Place:
     """The place behind any number of pointers."""
     if not isinstance(base, Ptr):
         return place(lo, node)
+    if is_context(lo, node) and not lo.context.iterates:
+        return CONTEXT_PLACE
     word = lo.word(node)
     while isinstance(base.to, Ptr):
         word = places.load(lo, places.foreign(lo, word, base), 8, False)
         base = base.to
     return places.foreign(lo, word, base)
+
+
+def object_pointer(lo: Lowering, node: ast.Expr) -> tuple[ir.Value, int]:
+    """A pointer to a kernel object, and the offset in it of what ``node`` stands for.
+
+    The pointer stays what the verifier knows of it: it comes straight from where it is, and
+    nothing is done with it.
+    """
+    if isinstance(lo.type(node), Ptr):
+        return _object_word(lo, node), 0
+    if isinstance(node, ast.FieldAccess) and isinstance(lo.type(node.base), Ptr):
+        field = field_of(lo, node)
+        assert field is not None
+        return _object_word(lo, node.base), field.offset
+    at = place(lo, node)
+    assert at.base is not None
+    return at.base, at.offset
+
+
+def _object_word(lo: Lowering, node: ast.Expr) -> ir.Value:
+    if isinstance(node, ast.FieldAccess) and is_context(lo, node.base):
+        field = field_of(lo, node)
+        assert field is not None
+        return lo.b.load(lo.b.context(), field.offset, 8)
+    return lo.word(node)
+
+
+def is_context(lo: Lowering, node: ast.Expr) -> bool:
+    """True for the builtin ``ctx``: the verifier translates what is loaded from it.
+
+    An iterator's objects come as pointers that may be null, with which nothing can be computed
+    before they are compared; a read by helper gives plain numbers.
+    """
+    found = lo.type(node)
+    builtin = isinstance(node, (ast.Ident, ast.Call))
+    return builtin and isinstance(found, Ptr) and found.space == CONTEXT
 
 
 def _field_place(lo: Lowering, node: ast.FieldAccess) -> Place:
