@@ -1,7 +1,7 @@
 """Runs commands in the guest for the host. Started by init; needs no package, runs with -I -S.
 
-Both sides write lines of JSON on a serial port, in Latin-1: bytes of output are characters below 256,
-as each byte takes its time there:
+Both sides write lines of JSON on a serial port, in Latin-1: a byte of output is one character, and
+each takes its time there:
 
     guest  {"ready": RELEASE}
     host   {"run": [ARGUMENT...], "cwd": PATH, "env": {NAME: VALUE}, "files": {PATH: TEXT},
