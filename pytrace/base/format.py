@@ -18,6 +18,7 @@ from pytrace.base.types import (
     Enum,
     Int,
     NoneType,
+    Opaque,
     Ptr,
     Record,
     Str,
@@ -170,7 +171,8 @@ def check(pieces: Sequence[Piece], types: Sequence[Type]) -> list[str]:
 def _problem(conversion: str, type_: Type) -> str:
     if conversion in _FLOATS:
         return f"unsupported format specifier: {conversion}"
-    if isinstance(type_, (Void, NoneType)) or (isinstance(type_, Tuple) and not type_.elems):
+    empty = isinstance(type_, Tuple) and not type_.elems
+    if empty or isinstance(type_, (Void, NoneType, Opaque)):
         return f"unable to print none type for specifier: {conversion}"
     if conversion == "s":
         hidden = isinstance(type_, Aggregate) and type_.kind in ("hist", "lhist", "tseries")

@@ -63,6 +63,26 @@ class NoneType(Type):
         return "none"
 
 
+class Opaque(Type):
+    """Bytes of a C type that the language has no values for, such as a floating point number.
+
+    It has a size, so that structs keep their layout, and shows as nothing.
+    """
+
+    bytes: int
+
+    @property
+    def size(self) -> int:
+        return self.bytes
+
+    @property
+    def align(self) -> int:
+        return min(16, self.bytes)
+
+    def __str__(self) -> str:
+        return "none"
+
+
 class Int(Type):
     """An integer of 8, 16, 32 or 64 bits."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytrace.base.types import VOID, Aggregate, NoneType, Ptr, Str, Struct, Tuple, Void
+from pytrace.base.types import VOID, Aggregate, NoneType, Opaque, Ptr, Str, Struct, Tuple, Void
 from pytrace.builtins.registry import Arg, Builtin
 
 TYPE_CHECKING = False
@@ -112,10 +112,11 @@ def _check_printable(t: Typing, found: Type, call: BuiltinCall) -> None:
     if isinstance(found, NoneType) and not t.reporting:
         return
     empty = isinstance(found, Tuple) and not found.elems
-    what = "none" if empty or isinstance(found, (NoneType, Void)) else str(found)
+    nothing = empty or isinstance(found, (NoneType, Opaque, Void))
+    what = "none" if nothing else str(found)
     in_context = found == t.args_type() and found is not None and not t.context.slots
     context_pointer = isinstance(found, Ptr) and found.space == "context"
-    if isinstance(found, (NoneType, Void)) or empty or in_context or context_pointer:
+    if nothing or in_context or context_pointer:
         t.error("not-printable", f"{what} type passed to print() is not printable", call.span)
 
 

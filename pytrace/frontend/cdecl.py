@@ -24,6 +24,7 @@ from pytrace.base.types import (
     EnumDef,
     Field,
     Int,
+    Opaque,
     Ptr,
     Str,
     Struct,
@@ -241,7 +242,8 @@ class _Parser:
             while self.peek() in QUALIFIERS:
                 self.take()
         if "double" in words or "float" in words:
-            return U64 if "double" in words else U32
+            wide = 16 if "long" in words else 8
+            return Opaque(bytes=wide if "double" in words else 4)
         bits = 32
         if "char" in words:
             bits = 8

@@ -23,6 +23,7 @@ from pytrace.base.types import (
     EnumDef,
     Field,
     Int,
+    Opaque,
     Ptr,
     Str,
     Struct,
@@ -220,7 +221,7 @@ class Btf:
             bits = value * 8 if value in (1, 2, 4, 8) else 32
             return Enum(name=self._type_name(type_id), bits=bits, signed=bool(info >> 31))
         if kind == k.FLOAT:
-            return Array(elem=U8, count=value)  # the language has no floating point
+            return Opaque(bytes=value)
         if kind == k.FUNC_PROTO:
             return VOID
         raise BtfError(f"BTF type {type_id} is no type of a value")

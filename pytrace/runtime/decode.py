@@ -20,6 +20,7 @@ from pytrace.base.types import (
     Int,
     KSym,
     NoneType,
+    Opaque,
     Printable,
     Ptr,
     Record,
@@ -152,6 +153,8 @@ class Codecs:
             return Codec((_SIGNED if type_.signed else _UNSIGNED)[type_.size])
         if isinstance(type_, (Void, NoneType)):
             return Codec("0s", lambda raw: None)
+        if isinstance(type_, Opaque):
+            return Codec(f"{type_.size}s", lambda raw: None)
         make = _MAKERS.get(kind)
         if make is None:
             raise TypeError(f"values of type {type_} are not decoded")

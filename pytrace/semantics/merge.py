@@ -14,6 +14,7 @@ from pytrace.base.types import (
     Enum,
     Int,
     NoneType,
+    Opaque,
     Printable,
     Ptr,
     Record,
@@ -151,6 +152,11 @@ def same_shape(a: Type, b: Type) -> bool:
 
 def is_void(t: Type) -> bool:
     return isinstance(t, Void)
+
+
+def is_nothing(t: Type) -> bool:
+    """True for what cannot be kept: no value, or one that the language cannot hold."""
+    return isinstance(t, (Void, Opaque)) or t == Tuple(elems=())
 
 
 def is_condition(t: Type) -> bool:

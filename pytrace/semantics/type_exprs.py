@@ -34,6 +34,7 @@ from pytrace.semantics import type_calls, type_maps, type_ops, type_stmts
 from pytrace.semantics.merge import (
     FlexInt,
     is_condition,
+    is_nothing,
     is_void,
     kind_name,
     merge,
@@ -414,7 +415,7 @@ def _element(t: Typing, node: ast.Expr) -> Type:
     found = t.expr(node)
     if isinstance(found, Aggregate) and not found.castable:
         return t.error("bad-element", f"Map type {found} cannot exist inside a tuple.", node.span)
-    if is_void(found) or found == Tuple(elems=()):
+    if is_nothing(found):
         return t.error("bad-element", "Tuple elements must have a value.", node.span)
     return value_type(found)
 

@@ -16,7 +16,7 @@ from pytrace.base.types import (
 )
 from pytrace.frontend import ast
 from pytrace.semantics import type_ops
-from pytrace.semantics.merge import FlexInt, merge, settled, value_type
+from pytrace.semantics.merge import FlexInt, is_nothing, merge, settled, value_type
 
 if TYPE_CHECKING:
     from pytrace.base.source import Span
@@ -186,7 +186,7 @@ def settle(info: MapInfo) -> tuple[Type, Type]:
 
 
 def _unusable(t: Type) -> bool:
-    if isinstance(t, Void) or t == Tuple(elems=()):
+    if is_nothing(t):
         return True
     if isinstance(t, Aggregate):
         return not t.castable

@@ -26,7 +26,7 @@ from pytrace.base.types import (
 )
 from pytrace.frontend import ast
 from pytrace.semantics import functions, type_calls, type_exprs, type_maps, type_ops
-from pytrace.semantics.merge import ONE, FlexInt, is_void, merge, settled, value_type
+from pytrace.semantics.merge import ONE, FlexInt, is_nothing, is_void, merge, settled, value_type
 from pytrace.semantics.type_names import UNSIZED, resolve_type
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ def _is_nothing(t: Typing, value: Type, node: ast.Expr, span: Span, target: str)
     """Reports a value that is none: what a void call, a block or ``()`` gives."""
     if is_void(value) and not isinstance(node, (ast.BlockExpr, ast.IfExpr)):
         t.error("void-value", f"Value 'void' cannot be assigned to a {target}.", span)
-    elif is_void(value) or value == Tuple(elems=()):
+    elif is_nothing(value):
         t.error("void-value", "Invalid expression for assignment", span)
     else:
         return False

@@ -20,6 +20,7 @@ from pytrace.base.types import (
     EnumDef,
     Field,
     Int,
+    Opaque,
     Ptr,
     Str,
     Struct,
@@ -229,7 +230,7 @@ def test_integers_by_size_and_encoding() -> None:
     assert btf.typedef("short unsigned int") == U16
     assert btf.typedef("signed char") == I8
     assert btf.typedef("__int128") == Array(elem=U64, count=2)
-    assert btf.typedef("double") == Array(elem=U8, count=8)
+    assert btf.typedef("double") == Opaque(bytes=8)
 
 
 def test_pointers_carry_their_space_and_fields_their_tag() -> None:

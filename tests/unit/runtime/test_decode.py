@@ -28,6 +28,7 @@ from pytrace.base.types import (
     Enum,
     EnumDef,
     Field,
+    Opaque,
     Printable,
     Ptr,
     Record,
@@ -255,3 +256,14 @@ def test_tuples_round_trip(values: tuple[int, int, str]) -> None:
     type_ = Tuple(elems=(I8, U64, Str(length=20)))
     raw = struct.pack("=b7xQ20s4x", small, large, raw_text)
     assert decode(type_, raw) == (small, large, raw_text.decode())
+
+
+def test_a_member_that_the_language_has_no_values_for_is_none() -> None:
+    fields = (
+        Field(name="i", type=I32, offset=0),
+        Field(name="f", type=Opaque(bytes=4), offset=4),
+        Field(name="a", type=Array(elem=Opaque(bytes=8), count=2), offset=8),
+    )
+    definition = StructDef(kind="struct", name="s", size=24, fields=fields)
+    value = codecs([definition]).codec(definition.type).value(struct.pack("=iI2Q", -3, 1, 2, 3))
+    assert value.values == (-3, None, [None, None])
