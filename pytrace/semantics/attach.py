@@ -248,7 +248,16 @@ def _check_alone(env: Env, made: list[Instance], providers: dict[str, Provider])
 
 def _check_limits(env: Env, program: ast.Program, points: int, progs: int) -> None:
     span = program.probes[0].span if program.probes else program.span
-    if points > env.config.max_probes:
+    if progs > env.config.max_bpf_progs:
+        env.sink.error(
+            "too-many-progs",
+            f"Your program is trying to generate more than {progs} BPF programs, which exceeds"
+            f" the current limit of {env.config.max_bpf_progs}.",
+            span,
+            hints=["You can increase the limit through the PYTRACE_MAX_BPF_PROGS environment"
+                   " variable or config variable."],
+        )  # fmt: skip
+    elif points > env.config.max_probes:
         env.sink.error(
             "too-many-probes",
             f"Can't attach to {points} probes because it exceeds the current limit of"
@@ -257,13 +266,4 @@ def _check_limits(env: Env, program: ast.Program, points: int, progs: int) -> No
             hints=["You can increase the limit through the PYTRACE_MAX_PROBES environment variable"
                    " or config variable, but BE CAREFUL since a high number of probes attached can"
                    " cause your system to crash."],
-        )  # fmt: skip
-    elif progs > env.config.max_bpf_progs:
-        env.sink.error(
-            "too-many-progs",
-            f"Your program is trying to generate more than {progs} BPF programs, which exceeds"
-            f" the current limit of {env.config.max_bpf_progs}.",
-            span,
-            hints=["You can increase the limit through the PYTRACE_MAX_BPF_PROGS environment"
-                   " variable or config variable."],
         )  # fmt: skip

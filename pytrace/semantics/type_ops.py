@@ -17,6 +17,7 @@ from pytrace.base.types import (
     Buf,
     Enum,
     Int,
+    KSym,
     NoneType,
     Ptr,
     Record,
@@ -24,6 +25,7 @@ from pytrace.base.types import (
     Str,
     Tuple,
     Type,
+    USym,
     int_type,
     smallest_int,
 )
@@ -239,10 +241,10 @@ def _comparison(t: Typing, node: ast.Binary, left: Type, right: Type) -> Type:
 
 
 def _comparable(left: Type, right: Type) -> bool:
-    """Arrays of one shape; tuples and records whose elements merge."""
+    """Arrays of one shape; symbols and stacks; tuples and records whose elements merge."""
     if isinstance(left, Array) and isinstance(right, Array):
         return same_shape(left, right) and isinstance(left.elem, (Int, Bool))
-    if isinstance(left, Stack) and isinstance(right, Stack):
+    if isinstance(left, (Stack, KSym, USym)):
         return left == right
     if isinstance(left, Tuple) and isinstance(right, Tuple):
         return merge(left, right) is not None

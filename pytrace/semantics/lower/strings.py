@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytrace.base.types import Array, Buf, Ptr, Record, Stack, Str, Tuple, Type, is_scalar
+from pytrace.base.types import Array, Buf, Ptr, Record, Stack, Str, Tuple, Type, USym, is_scalar
 from pytrace.semantics.lower import memory, places
 from pytrace.semantics.lower.places import Place
 from pytrace.semantics.merge import merge
@@ -123,7 +123,7 @@ def equal_values(
     if isinstance(left_type, Buf) and isinstance(right_type, Buf):
         size = min(left_type.size, right_type.size)
         return equal_bytes(lo, lo.address(left), lo.address(right), size)
-    if isinstance(left_type, (Array, Stack)):
+    if isinstance(left_type, (Array, Stack, USym)):
         return equal_bytes(lo, lo.address(left), lo.address(right), left_type.size)
     merged = merge(left_type, right_type)
     assert isinstance(merged, (Tuple, Record))

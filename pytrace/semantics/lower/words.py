@@ -17,6 +17,7 @@ from pytrace.base.types import (
     Struct,
     Tuple,
     Type,
+    USym,
     int_type,
     is_scalar,
 )
@@ -127,7 +128,7 @@ def _binary(lo: Lowering, node: ast.Binary) -> ir.Value:
         return _logical(lo, node)
     left, right = lo.operand_type(node.left), lo.operand_type(node.right)
     if node.op in COMPARE:
-        if isinstance(left, (Str, Buf, Array, Tuple, Record, Stack)):
+        if isinstance(left, (Str, Buf, Array, Tuple, Record, Stack, USym)):
             return _compare_memory(lo, node, settled(left), settled(right))
         return compare(lo, node.op, lo.word(node.left), lo.word(node.right), left, right)
     return arithmetic(lo, node.op, lo.word(node.left), lo.word(node.right), left, right, node.span)
