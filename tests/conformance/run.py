@@ -11,9 +11,14 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.vm.cases import case_trees, run_cases
+from tests.vm.errors import Missing
+from tests.vm.pool import Pool
+from tests.vm.tell import tell
+
 from . import build, runner
 from .data import DATA_VARIABLE, Case, Data, data_directory, load
-from .passing import PASSING, read_passing, write_passing
+from .passing import PASSING, PASSING_IN_GUEST, read_passing, write_passing
 
 STATUSES = ("pass", "fail", "skip", "vacuous")
 
@@ -31,11 +36,14 @@ def main(arguments: list[str] | None = None) -> int:
         print("no such case", file=sys.stderr)
         return 2
     try:
-        config = runner.configuration(data, options.exe, options.comm)
-    except (FileNotFoundError, build.BuildError) as error:
+        if options.guest:
+            results = _run_in_guest(cases, data, options)
+        else:
+            config = runner.configuration(data, options.exe, options.comm)
+            results = _run_all(cases, config, options)
+    except (FileNotFoundError, build.BuildError, Missing) as error:
         print(error, file=sys.stderr)
         return 2
-    results = _run_all(cases, config, options)
     _print_table(results)
     if options.reference:
         _print_reference(results, data)
@@ -44,7 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
             json.dumps([result._asdict() for result in results], indent=1), encoding="utf-8"
         )
     if options.update_passing:
-        _update_passing(results, data)
+        path = PASSING_IN_GUEST if options.guest else PASSING
+        _update_passing(results, data, path)
     return int(any(result.status == "fail" for result in results))
 
 
@@ -56,17 +65,23 @@ def _parser() -> argparse.ArgumentParser:
     add("--suite", action="append", default=[], help="only cases of this suite")
     add("--id", action="append", default=[], help="only the case with this id")
     add("--category", action="append", default=[], help="only cases of this category")
-    add("--passing", action="store_true", help=f"only cases that {PASSING.name} names")
+    add("--passing", action="store_true", help="only cases that must pass")
+    add("--guest", default="", help="run them in a guest with this kernel, such as 6.12")
     add("--jobs", type=int, default=os.cpu_count() or 1, help="cases at a time")
     add("--json", default="", help="write the results to this file")
     add("--reference", action="store_true", help="compare with the reference's results")
-    add("--update-passing", action="store_true", help=f"note in {PASSING.name} what passed")
+    add(
+        "--update-passing",
+        action="store_true",
+        help=f"note what passed in {PASSING.name}, or {PASSING_IN_GUEST.name}",
+    )
     add("-v", "--verbose", action="store_true", help="show the output of cases that fail")
     return parser
 
 
 def _chosen(data: Data, options: argparse.Namespace) -> list[Case]:
-    passing = read_passing() if options.passing else None
+    listed = PASSING_IN_GUEST if options.guest else PASSING
+    passing = read_passing(listed) if options.passing else None
     return [
         case
         for case in data.cases
@@ -95,10 +110,25 @@ def _run_all(
 
 
 def _run_one(case: Case, config: runner.Config) -> runner.Result:
+    tell(start=case.id)
     result = runner.run_case(case, config)
     if result.status == "pass" and runner.is_vacuous(case, config):
-        return result._replace(status="vacuous", reason="passes without any output")
+        result = result._replace(status="vacuous", reason="passes without any output")
+    tell(case=result._asdict())
     return result
+
+
+def _run_in_guest(
+    cases: list[Case], data: Data, options: argparse.Namespace
+) -> list[runner.Result]:
+    pool = Pool(case_trees(data))
+    try:
+        results = run_cases(pool.guest(options.guest), cases, data)
+    finally:
+        pool.close()
+    for result in results:
+        _print_result(result, options.verbose)
+    return results
 
 
 def _print_result(result: runner.Result, verbose: bool) -> None:
@@ -135,11 +165,14 @@ def _print_reference(results: Iterable[runner.Result], data: Data) -> None:
             print(f"skip: {result.id}: {result.reason}")
 
 
-def _update_passing(results: list[runner.Result], data: Data) -> None:
-    """Keep what the file has of the cases that did not run, in the order of the data."""
+def _update_passing(results: list[runner.Result], data: Data, path: Path) -> None:
+    """Keep what the file has of the cases that did not run, in the order of the data. The list for
+    guests leaves out what passes outside."""
     passed = {result.id for result in results if result.status == "pass"}
-    kept = set(read_passing()) - {result.id for result in results if result.status != "skip"}
-    write_passing([case.id for case in data.cases if case.id in passed | kept])
+    kept = set(read_passing(path)) - {result.id for result in results if result.status != "skip"}
+    if path != PASSING:
+        passed -= set(read_passing())
+    write_passing([case.id for case in data.cases if case.id in passed | kept], path)
 
 
 if __name__ == "__main__":

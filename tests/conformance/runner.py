@@ -21,10 +21,12 @@ from . import build, expect, features, procs
 from .data import Case, Data
 
 EXECUTABLE_VARIABLE = "PYTRACE_EXE"
-ATTACH_SECONDS = 10.0
-START_SECONDS = 10.0
-TERM_SECONDS = 1.0
-SETTLE_SECONDS = 0.5
+SCALE = float(os.environ.get("PYTRACE_TIME_SCALE", "") or 1)
+"""How much slower than outside everything is here: all times to wait are longer by it."""
+ATTACH_SECONDS = 10.0 * SCALE
+START_SECONDS = 10.0 * SCALE
+TERM_SECONDS = 1.0 * SCALE
+SETTLE_SECONDS = 0.5 * SCALE
 """How long after "Attached N probes" the probes count as attached, without a notice."""
 
 # Cases that look at, or change, what the whole system shares: they run alone.
@@ -180,7 +182,7 @@ class _Runner:
         attachment = _Attachment(output)
         output.read_until(lambda: attachment.seen(), deadline)
         if attachment.position is not None:
-            deadline = time.monotonic() + self.case.timeout
+            deadline = time.monotonic() + self.case.timeout * SCALE
             if self.case.after:
                 self._start(_bash(self._with_pids(self.case.after)), self.helper_env)
         timed_out = not output.read_until(lambda: False, deadline)

@@ -37,6 +37,8 @@ LEFT_OUT_PATTERN = re.compile(
     r"config-\d.*-linux-gnu|(mypy|pip|ruff|setuptools|wheel)-[\d.]+\.dist-info$"
     r"|\.opt-\d\.pyc$|\.a$"
 )
+# Kernel modules that tests probe functions of.
+MODULES = ("nf_tables",)
 FILES = ("/etc/ld.so.cache", "/etc/localtime", "/etc/os-release", "/etc/protocols", "/etc/services")
 
 PASSWD = "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/:/bin/false\n"
@@ -51,14 +53,14 @@ MERGED = ("bin", "lib", "lib32", "lib64", "sbin")
 class Contents:
     """Where each file, link and directory of the guest comes from, by path in the guest.
 
-    ``files`` maps to paths on this machine, ``texts`` to what is written, ``links`` to where a
+    ``files`` maps to paths on this machine, ``data`` to what is written, ``links`` to where a
     symbolic link points. A parent directory is implied. ``mounts`` maps a directory of the guest
     to the one in the image whose contents are to be seen there.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, Path] = {}
-        self.texts: dict[str, str] = {}
+        self.data: dict[str, bytes] = {}
         self.links: dict[str, str] = {}
         self.mounts: dict[str, str] = {}
 
@@ -107,6 +109,7 @@ def contents(kernel: Kernel) -> Contents:
     _add_libraries(found)
     _add_settings(found)
     found.add(kernel.config, f"/boot/{kernel.config.name}")
+    _add_modules(found, kernel)
     return found
 
 
@@ -187,8 +190,33 @@ def _add_settings(found: Contents) -> None:
             found.files[name] = Path(os.path.realpath(name))
     texts = {"passwd": PASSWD, "group": GROUP, "hosts": HOSTS, "nsswitch.conf": NSSWITCH}
     for name, text in texts.items():
-        found.texts[f"/etc/{name}"] = text
+        found.data[f"/etc/{name}"] = text.encode()
     found.files["/init"] = Path(__file__).resolve().with_name("init")
+
+
+def _add_modules(found: Contents, kernel: Kernel) -> None:
+    """MODULES with what they depend on, unpacked, where modprobe finds them."""
+    files = {path.name.partition(".")[0]: path for path in kernel.modules.glob("kernel/**/*.ko*")}
+    place = f"/usr/lib/modules/{kernel.release}"
+    lines = []
+    wanted = list(MODULES)
+    for name in wanted:
+        data = _module(files[name])
+        match = re.search(rb"\0depends=([^\0]*)\0", data)
+        needed = match[1].decode().split(",") if match and match[1] else []
+        wanted += [each for each in needed if each not in wanted]
+        found.data[f"{place}/{name}.ko"] = data
+        lines.append(f"{name}.ko: {' '.join(f'{each}.ko' for each in needed)}\n")
+    found.data[f"{place}/modules.dep"] = "".join(lines).encode()
+
+
+def _module(path: Path) -> bytes:
+    """A module's bytes; busybox loads none that is compressed."""
+    if path.suffix != ".xz":
+        return path.read_bytes()
+    if shutil.which("xz") is None:
+        raise Missing("xz", "xz is not installed")
+    return subprocess.run(["xz", "-dc", str(path)], stdout=subprocess.PIPE, check=True).stdout
 
 
 def project_files(root: Path) -> Iterator[tuple[str, Path]]:

@@ -86,7 +86,7 @@ def _digest(found: Contents, kernel: Kernel) -> str:
         if "/__pycache__/" not in place:
             status = source.stat()
             digest.update(f"{place}\0{status.st_size} {status.st_mtime_ns}\n".encode())
-    for table in (found.links, found.texts, found.mounts):
+    for table in (found.links, found.data, found.mounts):
         digest.update(repr(sorted(table.items())).encode())
     return digest.hexdigest()[:16]
 
@@ -104,8 +104,9 @@ def _stage(found: Contents, stage: Path) -> None:
         link.symlink_to(target)
     for place, source in found.files.items():
         _copy(source, stage / place[1:])
-    for place, text in found.texts.items():
-        (stage / place[1:]).write_text(text, encoding="utf-8")
+    for place, data in found.data.items():
+        (stage / place[1:]).parent.mkdir(parents=True, exist_ok=True)
+        (stage / place[1:]).write_bytes(data)
     (stage / "mounts").write_text(_mount_table(found.mounts), encoding="utf-8")
 
 
