@@ -114,7 +114,8 @@ def _check_printable(t: Typing, found: Type, call: BuiltinCall) -> None:
     empty = isinstance(found, Tuple) and not found.elems
     nothing = empty or isinstance(found, (NoneType, Opaque, Void))
     what = "none" if nothing else str(found)
-    in_context = found == t.args_type() and found is not None and not t.context.slots
+    of_tracepoint = t.context.probetype in ("tracepoint", "rawtracepoint")
+    in_context = of_tracepoint and found is not None and found == t.args_type()
     context_pointer = isinstance(found, Ptr) and found.space == "context"
     if nothing or in_context or context_pointer:
         t.error("not-printable", f"{what} type passed to print() is not printable", call.span)

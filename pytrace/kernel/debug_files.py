@@ -61,6 +61,12 @@ class DebugFiles:
         self._roots = tuple(roots)
         self._found: dict[str, DwarfFile | None] = {}
         self._split: dict[str, DwarfFile | None] = {}
+        self._sources: dict[str, list[str]] = {}
+
+    def sources(self, path: str) -> list[str]:
+        """The files that were looked for or into for a program, so that a cache can tell when to
+        look again."""
+        return self._sources.get(path, [path])
 
     def dwarf(self, path: str) -> DwarfFile | None:
         """The debug information of a program or library, in it or beside it; None without any."""
@@ -70,11 +76,13 @@ class DebugFiles:
 
     def _candidates(self, path: str) -> Iterator[DwarfFile]:
         elf = self._open_elf(path)
+        sources = self._sources[path] = [path]
         if elf is None:
             return
         yield from self._of(path, path, elf)
         build_id = elf.build_id()
         for name in debug_candidates(path, build_id, elf.debug_link(), self._roots):
+            sources.append(name)
             found = self._open_elf(name)
             if found is not None and found.build_id() == build_id:
                 yield from self._of(path, name, found)
@@ -95,6 +103,7 @@ class DebugFiles:
         names = [f"{path}.dwp", os.path.join(directory, split), os.path.join(here, split)]
         names += [os.path.join(here, root, os.path.basename(split)) for root in self._roots]
         for name in names:
+            self._sources[path].append(name)
             found = self._open_split(name)
             if found is not None and found.unit_of(number) is not None:
                 return found

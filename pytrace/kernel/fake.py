@@ -31,7 +31,8 @@ class FakeKernel:
     paths; a path of one of the ``binaries`` stands for itself. With ``types=False`` there is no
     type information. ``cpp`` maps symbols to C++ names. ``texts`` maps (kind, name) to C text:
     "function", "rawtracepoint", "iter" and "user" to prototypes, "struct", "union" and "enum" to
-    definitions; every iterator is a struct of ``structs``.
+    definitions. ``user_functions`` are those with debug information, by path and symbol. Every
+    iterator is a struct of ``structs``.
     """
 
     def __init__(
@@ -51,6 +52,9 @@ class FakeKernel:
         types: bool = True,
         cpp: Mapping[str, str] | None = None,
         texts: Mapping[tuple[str, str], FuncText | str] | None = None,
+        user_functions: Mapping[tuple[str, str], FuncProto] | None = None,
+        user_structs: Iterable[StructDef] = (),
+        user_enums: Iterable[EnumDef] = (),
     ) -> None:
         self._structs = {(s.kind, s.name): s for s in structs}
         self._enums = {e.name: e for e in enums}
@@ -66,6 +70,9 @@ class FakeKernel:
         self._types = types
         self._cpp = dict(cpp or {})
         self._texts = dict(texts or {})
+        self._user_functions = dict(user_functions or {})
+        self._user_structs = {(s.kind, s.name): s for s in user_structs}
+        self._user_enums = {e.name: e for e in user_enums}
 
     def identity(self) -> KernelIdentity:
         return self._identity
@@ -144,6 +151,15 @@ class FakeKernel:
         found = [CppFunction(name=self._cpp[n], symbol=n) for n in names]
         fits = (pattern, f"{pattern}(*")
         return tuple(f for f in found if any(matches(p, f.name) for p in fits))
+
+    def user_function(self, path: str, symbol: str) -> FuncProto | None:
+        return self._user_functions.get((path, symbol))
+
+    def user_struct(self, path: str, symbol: str, kind: str, name: str) -> StructDef | None:
+        return self._user_structs.get((kind, name)) if self.user_function(path, symbol) else None
+
+    def user_enum(self, path: str, symbol: str, name: str) -> EnumDef | None:
+        return self._user_enums.get(name) if self.user_function(path, symbol) else None
 
     def typeless_memory(self) -> bool:
         return not self._types

@@ -168,6 +168,15 @@ if TYPE_CHECKING:
         def binary(self, path: str) -> BinaryInfo | None:
             """Symbols and USDT notes of an ELF file; None if it is not one."""
 
+        def user_function(self, path: str, symbol: str) -> FuncProto | None:
+            """A function's prototype from a file's debug information (no ``module``)."""
+
+        def user_struct(self, path: str, symbol: str, kind: str, name: str) -> StructDef | None:
+            """A struct or union that the prototype of a function of the file leads to, or that
+            is known where it was compiled."""
+
+        def user_enum(self, path: str, symbol: str, name: str) -> EnumDef | None: ...
+
         def cpp_functions(self, path: str, pattern: str) -> Sequence[CppFunction]:
             """C++ functions of a file whose name matches, sorted; ``pattern`` may leave out the
             parameters. Empty where names cannot be read."""

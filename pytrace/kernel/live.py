@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from pytrace.base.types import EnumDef, StructDef, Type
     from pytrace.kernel.debug_files import DebugFiles
+    from pytrace.kernel.dwarf import Die
+    from pytrace.kernel.dwarf_types import DwarfTypes
     from pytrace.kernel.functions import FunctionList
     from pytrace.kernel.info import BinaryInfo, CppFunction, FuncProto, FuncText, TracepointFormat
     from pytrace.kernel.texts import KernelTypeTexts
@@ -74,6 +76,7 @@ class LiveKernel:
         self._targets = TargetResolver()
         self._texts: KernelTypeTexts | None = None
         self._debug: DebugFiles | None = None
+        self._user: dict[str, DwarfTypes] = {}
         self._addresses: dict[str, dict[str, int]] = {}
 
     def identity(self) -> KernelIdentity:
@@ -314,6 +317,9 @@ class LiveKernel:
             found = self._binaries.get(path)
             sources = found.sources if isinstance(found, ElfBinary) else (path,)
             return [(witness.FILE, source) for source in sources]
+        if method in ("user_function", "user_struct", "user_enum"):
+            debug = self.debug_files().sources(str(args[0]))
+            return [(witness.FILE, source) for source in debug]
         if method == "functions" and self._traceable:
             return [(witness.FILE, self._traceable)]
         if self._btf_path and method not in ("identity", "supports", "tracepoints"):
@@ -328,6 +334,47 @@ class LiveKernel:
 
     def resolve_target(self, name: str, pid: int | None) -> Sequence[str]:
         return self._targets.resolve(name, pid)
+
+    def user_function(self, path: str, symbol: str) -> FuncProto | None:
+        die = self._user_die(path, symbol)
+        return self._user_types(path).prototype(die, symbol) if die is not None else None
+
+    def user_struct(self, path: str, symbol: str, kind: str, name: str) -> StructDef | None:
+        return self._with_names(path, symbol).struct(kind, name)
+
+    def user_enum(self, path: str, symbol: str, name: str) -> EnumDef | None:
+        return self._with_names(path, symbol).enum(name)
+
+    def _with_names(self, path: str, symbol: str) -> DwarfTypes:
+        types = self._user_types(path)
+        die = self._user_die(path, symbol)
+        if die is not None:
+            types.read_names(die.unit)
+        return types
+
+    def _user_types(self, path: str) -> DwarfTypes:
+        known = self._user.get(path)
+        if known is None:
+            from pytrace.kernel.dwarf_types import DwarfTypes
+
+            label = path.rpartition("/")[2]
+            known = self._user[path] = DwarfTypes(self._is_taken, label)
+        return known
+
+    def _is_taken(self, kind: str, name: str) -> bool:
+        return (self.enum(name) if kind == "enum" else self.struct(kind, name)) is not None
+
+    def _user_die(self, path: str, symbol: str) -> Die | None:
+        """The debug information of a function; None also where it is broken."""
+        from pytrace.kernel.dwarf import DwarfError
+
+        info = self.binary(path)
+        try:
+            file = self.debug_files().dwarf(path)
+            address = self._address_in(info, symbol) if info is not None and file else None
+            return file.function(address) if file is not None and address is not None else None
+        except DwarfError:
+            return None
 
     # For listings (``KernelTexts``)
 

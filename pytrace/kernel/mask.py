@@ -125,6 +125,15 @@ class MaskedKernel:
     def cpp_functions(self, path: str, pattern: str) -> Sequence[CppFunction]:
         return self._inner.cpp_functions(path, pattern)
 
+    def user_function(self, path: str, symbol: str) -> FuncProto | None:
+        return self._inner.user_function(path, symbol)
+
+    def user_struct(self, path: str, symbol: str, kind: str, name: str) -> StructDef | None:
+        return self._inner.user_struct(path, symbol, kind, name)
+
+    def user_enum(self, path: str, symbol: str, name: str) -> EnumDef | None:
+        return self._inner.user_enum(path, symbol, name)
+
     def resolve_target(self, name: str, pid: int | None) -> Sequence[str]:
         return self._inner.resolve_target(name, pid)
 

@@ -46,7 +46,13 @@ _METHOD_WITNESSES: Final = {
     "tracepoint": (witness.KERNEL, witness.EVENTS),
     "tracepoints": (witness.KERNEL, witness.EVENTS),
     "typed_functions": (witness.KERNEL, witness.BOOT),
+    "user_enum": (),
+    "user_function": (),
+    "user_struct": (),
 }
+
+_OF_A_FILE: Final = ("binary", "cpp_functions", "user_enum", "user_function", "user_struct")
+"""Questions whose first argument is a file's path."""
 
 
 class UnrecordedFact(LookupError):
@@ -91,7 +97,7 @@ class RecordingKernel:
             return self._facts[key]  # type: ignore[return-value]
         for kind in _METHOD_WITNESSES.get(method, _TYPES):
             self._note(kind, "")
-        if method in ("binary", "cpp_functions"):
+        if method in _OF_A_FILE:
             self._note(witness.FILE, str(args[0]))
         answer = ask(*args)
         for kind, subject in self._rests_on(method, args) if self._rests_on else ():
@@ -163,6 +169,15 @@ class RecordingKernel:
 
     def cpp_functions(self, path: str, pattern: str) -> Sequence[CppFunction]:
         return self._ask(self._inner.cpp_functions, path, pattern)
+
+    def user_function(self, path: str, symbol: str) -> FuncProto | None:
+        return self._ask(self._inner.user_function, path, symbol)
+
+    def user_struct(self, path: str, symbol: str, kind: str, name: str) -> StructDef | None:
+        return self._ask(self._inner.user_struct, path, symbol, kind, name)
+
+    def user_enum(self, path: str, symbol: str, name: str) -> EnumDef | None:
+        return self._ask(self._inner.user_enum, path, symbol, name)
 
     def resolve_target(self, name: str, pid: int | None) -> Sequence[str]:
         return self._ask(self._inner.resolve_target, name, pid)
@@ -297,6 +312,15 @@ class ReplayKernel:
 
     def cpp_functions(self, path: str, pattern: str) -> Sequence[CppFunction]:
         return self._recall(self.cpp_functions, path, pattern)
+
+    def user_function(self, path: str, symbol: str) -> FuncProto | None:
+        return self._recall(self.user_function, path, symbol)
+
+    def user_struct(self, path: str, symbol: str, kind: str, name: str) -> StructDef | None:
+        return self._recall(self.user_struct, path, symbol, kind, name)
+
+    def user_enum(self, path: str, symbol: str, name: str) -> EnumDef | None:
+        return self._recall(self.user_enum, path, symbol, name)
 
     def resolve_target(self, name: str, pid: int | None) -> Sequence[str]:
         return self._recall(self.resolve_target, name, pid)

@@ -39,6 +39,9 @@ METHODS: Final = (
     "typed_functions",
     "typedef",
     "typeless_memory",
+    "user_enum",
+    "user_function",
+    "user_struct",
 )
 
 

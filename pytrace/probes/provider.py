@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Final, Union
 
+    from pytrace.base.types import StructDef
     from pytrace.kernel.info import FuncText, KernelInfo, KernelTexts, Unknown
     from pytrace.model.probing import AttachText
 
@@ -63,6 +64,15 @@ class Provider:
     def context(self, target: Target, kernel: KernelInfo) -> ProbeContext:
         """What a probe on this target offers."""
         return ProbeContext(space=KERNEL, probetype=self.name)
+
+    def typed_args(self, target: Target, kernel: KernelInfo) -> StructDef | ParseProblem | None:
+        """The fields of ``args`` where they are costly to find: asked if a body uses them, for
+        what ``context`` leaves out."""
+        return None
+
+    def debug_scope(self, target: Target) -> tuple[str, str] | None:
+        """(file, symbol) of the function whose debug information knows further types."""
+        return None
 
     def shape(self, targets: Sequence[Target], kernel: KernelInfo) -> ProgShape:
         """How the prog is loaded."""

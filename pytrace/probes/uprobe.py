@@ -14,13 +14,20 @@ from pytrace.model.probing import (
     UserPlace,
 )
 from pytrace.probes.provider import Item, Provider, parameters
-from pytrace.probes.registers import PT_REGS, arguments, registers, return_value
+from pytrace.probes.registers import (
+    PT_REGS,
+    arguments,
+    register_arguments,
+    registers,
+    return_value,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any, Final
 
+    from pytrace.base.types import Struct, StructDef
     from pytrace.kernel.info import BinaryInfo, CppFunction, KernelInfo, KernelTexts, SymbolInfo
     from pytrace.model.compiled import AttachSpec
     from pytrace.model.probing import AttachText
@@ -165,6 +172,30 @@ class UprobeProvider(Provider):
             probetype=self.name,
             place=_place(target, self.returns),
         )
+
+    def typed_args(self, target: Target, kernel: KernelInfo) -> StructDef | ParseProblem | None:
+        path, symbol, _, offset = target.args
+        if self.returns or offset or not symbol:
+            return None
+        proto = kernel.user_function(str(path), str(symbol))
+        if proto is None:
+            shown = target.name.removeprefix(f"{self.name}:").rpartition(":")[0]
+            return self.problem(
+                f'Could not parse arguments of "{target.name}": no debuginfo found for '
+                f"{shown.removesuffix(f':{CPP}')}",
+                "arg0, arg1 ... work without; --debuginfo names directories with debug files",
+            )
+        name = "".join(c if c.isalnum() and c.isascii() else "_" for c in target.name)
+
+
+        def find(kind: Struct) -> StructDef | None:
+            return kernel.user_struct(str(path), str(symbol), kind.kind, kind.name)
+
+        return register_arguments(f"_{name}", proto, kernel.identity().arch, find)
+
+    def debug_scope(self, target: Target) -> tuple[str, str] | None:
+        path, symbol = str(target.args[0]), str(target.args[1])
+        return (path, symbol) if symbol else None
 
     def shape(self, targets: Sequence[Target], kernel: KernelInfo) -> ProgShape:
         """Many places are one link for each file where the kernel has it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytrace.base.diagnostics import ERROR, WARNING, Diagnostic
+from pytrace.base.frozen import replace
 from pytrace.base.text import is_wildcard, matches
 from pytrace.frontend import ast
 from pytrace.frontend.walk import walk
@@ -35,6 +36,7 @@ def instances(env: Env, program: ast.Program, providers: dict[str, Provider]) ->
             made.extend(_group(env, probe, points, providers, scopes, number))
     _check_trials(env, made)
     _check_alone(env, made, providers)
+    env.debug_scopes = _debug_scopes(made, providers)
     _check_limits(env, program, total, len(made))
     return made
 
@@ -182,6 +184,7 @@ def _group(
     first = points[0][0]
     varied = providers[first.provider].context(first, env.kernel).missing_args
     specific = _looks_at_target(env, probe, varied)
+    wants_args = _uses_args(probe)
     groups: dict[tuple[object, ...], Points] = {}
     for index, (target, point) in enumerate(points):
         provider = providers[target.provider]
@@ -194,6 +197,8 @@ def _group(
         target = group[0][0]
         provider = providers[target.provider]
         context = provider.context(target, env.kernel)
+        if wants_args:
+            context = _with_args(env, provider, context, group[0])
         shape = provider.shape([t for t, _ in group], env.kernel)
         name = _prog_name(target, number, sub)
         instance = Instance(name, probe, tuple(group), context, shape, scopes)
@@ -219,6 +224,24 @@ def _check_trials(env: Env, made: list[Instance]) -> None:
             )
 
 
+def _uses_args(probe: ast.Probe) -> bool:
+    return any(
+        isinstance(node, (ast.Ident, ast.Call)) and family(node.name) == "args"
+        for node in walk(probe)
+    )
+
+
+def _with_args(
+    env: Env, provider: Provider, context: ProbeContext, where: tuple[Target, ast.AttachPoint]
+) -> ProbeContext:
+    """The context with those fields of ``args`` that are looked for only where they are used."""
+    found = provider.typed_args(where[0], env.kernel)
+    if isinstance(found, ParseProblem):
+        _report(env, found, where[1], ERROR)
+        return context
+    return context if found is None else replace(context, args=found)
+
+
 def _looks_at_target(env: Env, probe: ast.Probe, varied_args: bool) -> bool:
     """True if the body sees which attach point fired; ``varied_args``: argN differ between them."""
     for node in walk(probe):
@@ -235,6 +258,19 @@ def _prog_name(target: Target, number: int, sub: int) -> str:
     """A C identifier: the attach point's name made plain, and numbers that keep it unique."""
     plain = "".join(c if c.isalnum() and c.isascii() else "_" for c in target.name)
     return f"{plain[:48]}_{number}_{sub}"
+
+
+def _debug_scopes(
+    made: list[Instance], providers: dict[str, Provider]
+) -> tuple[tuple[str, str], ...]:
+    """Functions of programs whose debug information knows types that the script may name: the
+    first of each file."""
+    found: dict[str, str] = {}
+    for target, _ in (pair for instance in made for pair in instance.targets):
+        scope = providers[target.provider].debug_scope(target)
+        if scope is not None:
+            found.setdefault(*scope)
+    return tuple(found.items())
 
 
 def _check_alone(env: Env, made: list[Instance], providers: dict[str, Provider]) -> None:

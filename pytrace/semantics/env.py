@@ -116,13 +116,17 @@ class Env:
         self.enums: dict[str, EnumDef] = {}
         self.defines: dict[str, ast.Expr] = {}
         self.typedefs: dict[str, Type] = {}
+        self.debug_scopes: tuple[tuple[str, str], ...] = ()
         self.script_options: dict[str, tuple[int | bytes | bool, bytes]] = {}
 
     def struct(self, kind: str, name: str) -> StructDef | None:
-        """A struct or union: the script's own first, then the kernel's."""
+        """A struct or union: the script's own first, then the kernel's, then the traced
+        programs'."""
         found = self.structs.get((kind, name))
         if found is None:
             found = self.kernel.struct(kind, name)
+            for path, symbol in self.debug_scopes if found is None else ():
+                found = found or self.kernel.user_struct(path, symbol, kind, name)
             if found is not None:
                 self.structs[kind, name] = found
         return found
@@ -135,6 +139,8 @@ class Env:
         found = self.enums.get(name)
         if found is None:
             found = self.kernel.enum(name)
+            for path, symbol in self.debug_scopes if found is None else ():
+                found = found or self.kernel.user_enum(path, symbol, name)
             if found is not None:
                 self.enums[name] = found
         return found

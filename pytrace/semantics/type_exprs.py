@@ -291,12 +291,10 @@ def _field(t: Typing, node: ast.FieldAccess) -> Type:
                 "BPF does not support accessing common tracepoint fields",
                 node.span,
             )
-        return _no_field(
-            t,
-            node,
-            f"Struct/union of type '{base}' does not contain a field named '{node.name}'",
-            tuple(f.name for f in definition.fields),
-        )
+        text = f"Struct/union of type '{base}' does not contain a field named '{node.name}'"
+        if base == t.args_type() and t.context.func:
+            text = f"Can't find function parameter {node.name}"
+        return _no_field(t, node, text, tuple(f.name for f in definition.fields))
     if field.tag not in ("", "rcu", "user") and isinstance(field.type, Ptr):
         return t.error(
             "unsupported-tag",
